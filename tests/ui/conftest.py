@@ -1,0 +1,73 @@
+"""Fixtures of the window's tests: a themed application, a workbench on the scripted engine, a place to wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PySide6.QtWidgets import QApplication, QWidget
+from pytestqt.qtbot import QtBot
+
+from tests.fakes.scripted_engine import ScriptedEngine
+from ui import theme
+from ui.tasks import Tasks
+from ui.view_state import ViewState
+from workbench.core import Workbench
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The offscreen platform warns of what it cannot do; all other Qt warnings fail the test."""
+    for item in items:
+        if "/tests/ui/" in item.path.as_posix():
+            item.add_marker(pytest.mark.qt_log_ignore("This plugin does not support"))
+
+
+@pytest.fixture(autouse=True)
+def active_theme(qapp: QApplication) -> Iterator[theme.Theme]:
+    """Dark, at normal size, before and after each test."""
+    active = theme.current()
+    active.set_choice("dark")
+    yield active
+    active.set_choice("dark")
+    if active.metric_scale != 1.0:
+        active.set_metric_scale(1.0)
+
+
+@pytest.fixture
+def engine() -> ScriptedEngine:
+    """Set `engine.scripts` before the first run."""
+    return ScriptedEngine()
+
+
+@pytest.fixture
+def workbench(engine: ScriptedEngine, workbench_home: Path) -> Iterator[Workbench]:
+    opened = Workbench.open(make_engine=lambda paths, settings: engine)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def tasks(qapp: QApplication) -> Iterator[Tasks]:
+    made = Tasks()
+    yield made
+    assert made.close(10.0), "a task of the window did not end"
+
+
+@pytest.fixture
+def view(workbench: Workbench) -> ViewState:
+    return ViewState(workbench.paths.data)
+
+
+@pytest.fixture
+def show(qtbot: QtBot) -> Callable[..., QWidget]:
+    """Shows a widget at a size and waits for its first paint."""
+
+    def shown(widget: QWidget, width: int = 1280, height: int = 800) -> QWidget:
+        qtbot.addWidget(widget)
+        widget.resize(width, height)
+        with qtbot.waitExposed(widget):
+            widget.show()
+        return widget
+
+    return shown

@@ -1,0 +1,167 @@
+"""What opens under the title row of the Run page: advanced knobs, the system prompt, how a cost was computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QPlainTextEdit,
+    QPushButton,
+    QSpinBox,
+    QWidget,
+)
+
+from ui import theme
+from ui.state.run import RunState
+from ui.widgets.popup import Popup
+from workbench import units
+from workbench.runs.record import CostEstimate
+from workbench.runs.spec import KV_TYPES
+
+OVERFLOWS = (
+    ("error", "Stop with an error"),
+    ("drop_oldest", "Leave out the oldest turns"),
+    ("keep_head_tail", "Keep head and tail"),
+    ("shift", "Shift while generating"),
+)
+AUTOMATIC = "as the mode says"
+
+
+class AdvancedPopup(Popup):
+    """Every field has a value that means: let the mode, the settings or the model decide."""
+
+    def __init__(self, state: RunState, parent: QWidget) -> None:
+        super().__init__("More settings", parent)
+        self._state = state
+        self.temperature = QDoubleSpinBox()
+        self.temperature.setRange(-0.05, 5.0)
+        self.temperature.setSingleStep(0.05)
+        self.temperature.lineEdit().setTextMargins(6, 0, 0, 0)
+        self.temperature.setSpecialValueText(AUTOMATIC)
+        self.max_tokens = self._spin(0, 1_000_000, AUTOMATIC, 64)
+        self.threads = self._spin(0, 1024, "as many as cores", 1)
+        self.gpu_layers = self._spin(-2, 100_000, "as many as fit", 1)
+        self.kv_type = QComboBox()
+        for name in KV_TYPES:
+            self.kv_type.addItem(name)
+        self.overflow = QComboBox()
+        for key, text in OVERFLOWS:
+            self.overflow.addItem(text, key)
+        self.fact = QLabel("")
+        theme.set_role(self.fact, "caption")
+        self.fact.setWordWrap(True)
+        form = QFormLayout()
+        form.setHorizontalSpacing(16)
+        form.setVerticalSpacing(8)
+        form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        for text, field in (
+            ("Temperature", self.temperature), ("Output limit, tokens", self.max_tokens), ("Threads", self.threads),
+            ("GPU layers, −1 is all", self.gpu_layers), ("KV cache type", self.kv_type),
+            ("When the prompt is too long", self.overflow),
+        ):  # fmt: skip
+            field.setMinimumWidth(210)
+            field.setAccessibleName(text)
+            form.addRow(text, field)
+        self.box.addLayout(form)
+        self.box.addWidget(self.fact)
+        self.fact.hide()
+        self._load()
+        self._connect()
+
+    def _spin(self, low: int, high: int, automatic: str, step: int) -> QSpinBox:
+        spin = QSpinBox()
+        spin.setRange(low, high)
+        spin.setSingleStep(step)
+        spin.setSpecialValueText(automatic)
+        spin.setGroupSeparatorShown(True)
+        spin.setKeyboardTracking(False)
+        spin.lineEdit().setTextMargins(6, 0, 0, 0)
+        return spin
+
+    def _load(self) -> None:
+        values = self._state.view.values
+        self.temperature.setValue(-0.05 if values.temperature is None else values.temperature)
+        self.max_tokens.setValue(values.max_tokens or 0)
+        self.threads.setValue(values.threads or 0)
+        self.gpu_layers.setValue(-2 if values.gpu_layers is None else values.gpu_layers)
+        self.kv_type.setCurrentText(values.kv_type or "f16")
+        self.overflow.setCurrentIndex(self.overflow.findData(values.overflow or "error"))
+
+    def _connect(self) -> None:
+        self.temperature.setKeyboardTracking(False)
+        self.temperature.valueChanged.connect(lambda v: self._set("temperature", None if v < 0 else round(v, 3)))
+        self.max_tokens.valueChanged.connect(lambda v: self._set("max_tokens", v or None))
+        self.threads.valueChanged.connect(lambda v: self._set("threads", v or None))
+        self.gpu_layers.valueChanged.connect(lambda v: self._set("gpu_layers", None if v < -1 else v))
+        self.kv_type.currentTextChanged.connect(lambda text: self._set("kv_type", text))
+        self.overflow.currentIndexChanged.connect(lambda _: self._set("overflow", self.overflow.currentData()))
+
+    def _set(self, name: str, value: object) -> None:
+        self._state.set_knob(name, value)
+        self.fact.setText(f"Next run: {self._state.consequence()}")
+        self.fact.show()
+        self._fit()
+
+
+class SystemPromptPopup(Popup):
+    """Kept when the panel closes; an empty text means no system message."""
+
+    def __init__(self, state: RunState, parent: QWidget) -> None:
+        super().__init__("System prompt", parent)
+        self._state = state
+        self.edit = QPlainTextEdit(state.view.values.system or "")
+        self.edit.setAccessibleName("System prompt")
+        self.edit.setPlaceholderText("What the model is told before the conversation, for example: answer in one line.")
+        self.edit.setMinimumSize(420, 130)
+        self.edit.setTabChangesFocus(True)
+        done = QPushButton("Done")
+        theme.set_role(done, "primary")
+        done.clicked.connect(self.close)
+        row = QHBoxLayout()
+        row.addStretch(1)
+        row.addWidget(done)
+        self.box.addWidget(self.edit)
+        self.box.addLayout(row)
+        self.closed.connect(self._keep)
+
+    def _keep(self) -> None:
+        self._state.set_knob("system", self.edit.toPlainText().strip() or None)
+
+
+class CostPopup(Popup):
+    """The three estimates with formula, price date and inputs."""
+
+    def __init__(self, costs: Sequence[CostEstimate], parent: QWidget) -> None:
+        super().__init__("How the cost was computed", parent)
+        if not costs:
+            self._line("Nothing was run so far.", "dim")
+        for estimate in costs:
+            usd = f"{units.usd_text(estimate.usd)} estimated" if estimate.usd is not None else "not known"
+            self._line(f"{TITLES[estimate.kind]}: {usd}", "strong")
+            if estimate.usd is None:
+                self._line(estimate.reason or "not measured", "dim")
+            else:
+                date = f", prices of {estimate.price_date}" if estimate.price_date else ""
+                self._line(f"{estimate.label}{date}", "dim")
+                self._line(estimate.formula)
+            self._line("\n".join(f"{name}: {value}" for name, value in estimate.inputs), "caption")
+        self._line("These are three different questions: never add them.", "caption")
+
+    def _line(self, text: str, role: str = "") -> None:
+        label = QLabel(text)
+        label.setTextFormat(Qt.TextFormat.PlainText)
+        label.setWordWrap(True)
+        label.setMinimumWidth(440)
+        label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        if role:
+            theme.set_role(label, role)
+        self.box.addWidget(label)
+
+
+TITLES = {"api": "The same tokens at an API", "gpu": "The same seconds on a rented GPU", "electricity": "Power here"}

@@ -1,0 +1,1 @@
+"""View state as QObjects from QtCore, one per page."""

@@ -1,0 +1,97 @@
+"""The exit codes of `workbench`: what each means, and which error ends in which."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from workbench.errors import WorkbenchError
+
+
+class ExitCode(IntEnum):
+    FINISHED = 0
+    FAILED = 1
+    USAGE = 2
+    MODEL = 3
+    OUT_OF_MEMORY = 4
+    PROMPT_TOO_LONG = 5
+    ENGINE_CRASHED = 6
+    PROFILE = 7
+    STORAGE = 8
+    BUG = 70
+    CANCELLED = 130
+
+
+MEANINGS: dict[ExitCode, str] = {
+    ExitCode.FINISHED: "finished",
+    ExitCode.FAILED: "failed, or something needs mending",
+    ExitCode.USAGE: "wrong usage: an unknown option or a value out of range",
+    ExitCode.MODEL: "model not found, or its file cannot be used",
+    ExitCode.OUT_OF_MEMORY: "not enough memory",
+    ExitCode.PROMPT_TOO_LONG: "the prompt does not fit the context",
+    ExitCode.ENGINE_CRASHED: "the engine crashed or did not start",
+    ExitCode.PROFILE: "a profile or the settings are not valid",
+    ExitCode.STORAGE: "the history, a folder or standard output cannot be used, or a run that finished was not kept",
+    ExitCode.BUG: "a bug of this program; the log has the details",
+    ExitCode.CANCELLED: "cancelled",
+}
+
+# Every code of an error in the program is here: a run in the history knows the code only, not the class.
+_BY_ERROR_CODE: dict[str, ExitCode] = {
+    "error": ExitCode.FAILED,
+    "world_error": ExitCode.FAILED,
+    "installation_incomplete": ExitCode.FAILED,
+    "no_model": ExitCode.FAILED,
+    "usage": ExitCode.USAGE,
+    "user_error": ExitCode.USAGE,
+    "spec_invalid": ExitCode.USAGE,
+    "prompt_empty": ExitCode.USAGE,
+    "grammar_invalid": ExitCode.USAGE,
+    "logit_bias_invalid": ExitCode.USAGE,
+    "quantization_unknown": ExitCode.USAGE,
+    "unknown_format": ExitCode.USAGE,
+    "run_not_found": ExitCode.USAGE,
+    "run_ambiguous": ExitCode.USAGE,
+    "run_is_running": ExitCode.USAGE,
+    "model_not_found": ExitCode.MODEL,
+    "model_file_invalid": ExitCode.MODEL,
+    "model_file_truncated": ExitCode.MODEL,
+    "architecture_unsupported": ExitCode.MODEL,
+    "not_generative": ExitCode.MODEL,
+    "context_refused": ExitCode.MODEL,
+    "template_failed": ExitCode.MODEL,
+    "quantization_needs_matrix": ExitCode.MODEL,
+    "quantize_source_unsuitable": ExitCode.MODEL,
+    "out_of_memory": ExitCode.OUT_OF_MEMORY,
+    "prompt_too_long": ExitCode.PROMPT_TOO_LONG,
+    "engine_crashed": ExitCode.ENGINE_CRASHED,
+    "engine_start_failed": ExitCode.ENGINE_CRASHED,
+    "profile_invalid": ExitCode.PROFILE,
+    "settings_invalid": ExitCode.PROFILE,
+    "history_unusable": ExitCode.STORAGE,
+    "history_damaged": ExitCode.STORAGE,
+    "history_newer": ExitCode.STORAGE,
+    "history_closed": ExitCode.STORAGE,
+    "output_unwritable": ExitCode.STORAGE,
+    "storage_full": ExitCode.STORAGE,
+    "folder_not_writable": ExitCode.STORAGE,
+    "cancelled": ExitCode.CANCELLED,
+    "load_cancelled": ExitCode.CANCELLED,
+    "hash_cancelled": ExitCode.CANCELLED,
+    "bug": ExitCode.BUG,
+}
+
+
+def for_error(error: WorkbenchError) -> ExitCode:
+    """The code of the nearest class that has one, so that a finer error code needs no entry here."""
+    codes = [error.code, *(getattr(cls, "code", "") for cls in type(error).__mro__)]
+    return next((_BY_ERROR_CODE[code] for code in codes if code in _BY_ERROR_CODE), ExitCode.FAILED)
+
+
+def for_error_code(code: str) -> ExitCode:
+    """The same for an error that is known by its code only."""
+    return _BY_ERROR_CODE.get(code, ExitCode.FAILED)
+
+
+def epilog() -> str:
+    """One line for the end of `--help`."""
+    return "Exit codes: " + "; ".join(f"{int(code)} {meaning}" for code, meaning in MEANINGS.items()) + "."

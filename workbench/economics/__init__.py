@@ -1,0 +1,1 @@
+"""What a run costs: API prices, rented hardware and electricity, as separate estimates."""

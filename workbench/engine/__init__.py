@@ -1,0 +1,1 @@
+"""Engines behind one small interface, the llama.cpp child process among them."""

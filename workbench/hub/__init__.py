@@ -1,0 +1,1 @@
+"""GGUF files on disk: their headers, the library that finds them, and quantizations made from them."""

@@ -1,0 +1,1 @@
+"""Statistics, latency budgets and telemetry."""

@@ -1,0 +1,1 @@
+"""What a run does with one or more passes over a model."""
