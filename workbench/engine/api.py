@@ -27,7 +27,10 @@ class EngineRequest:
 
 @dataclass(frozen=True, slots=True)
 class PromptReady:
-    """The prompt was rendered, tokenized and fitted into the context; prefill has not begun."""
+    """The prompt was rendered, tokenized and fitted into the context.
+
+    Comes before the first token; a prefill of one micro-batch may be over by then.
+    """
 
     request_id: str
     text: str

@@ -23,8 +23,12 @@ _TOKENS_SENT_AT_ONCE = 4
 class Generation:
     """State of one request between the end of its prompt's preparation and its terminal event."""
 
-    def __init__(self, prompt: Prompt, sampler: Sampler, weights: Weights, post: Post) -> None:
+    def __init__(
+        self, prompt: Prompt, sampler: Sampler, weights: Weights, post: Post, announce: Callable[[], None]
+    ) -> None:
+        """`announce` is called once, when the prompt is to be shown, at the latest before the terminal event."""
         self.prompt = prompt
+        self._announce: Callable[[], None] | None = announce
         self.request_id = prompt.request.id
         self.sampler = sampler
         self.pending: list[int] = []
@@ -62,6 +66,8 @@ class Generation:
 
     def accept(self, token: int, now_ns: int) -> FinishReason | None:
         """Takes a sampled token; the reason when it was the last one."""
+        if self._announce is not None:
+            self.announce_prompt()
         if self._weights.is_end(token):
             return "stop"
         stream = self._stream
@@ -118,7 +124,14 @@ class Generation:
         self._close(now_ns)
         self._post(api.RequestFailed(self.request_id, code, message, now_ns, detail))
 
+    def announce_prompt(self) -> None:
+        """Does nothing the second time."""
+        announce, self._announce = self._announce, None
+        if announce is not None:
+            announce()
+
     def _close(self, now_ns: int) -> None:
+        self.announce_prompt()
         self._stream.finish()
         self.flush(now_ns)
         self.sampler.close()

@@ -121,15 +121,20 @@ class Scheduler:
         if request.chat.overflow == "shift" and not self._context.can_shift:
             note = " ".join(filter(None, [note, NOTE_NO_SHIFT]))
         sampler.remember(prompt.tokens)
-        generation = Generation(prompt, sampler, self._weights, self._post)
+        length = self._context.context_length
+        generation = Generation(
+            prompt, sampler, self._weights, self._post,
+            announce=lambda: self._post_lazily(lambda: _prompt_ready(prompt, self._weights, cached, note, length)),
+        )  # fmt: skip
         generation.pending = prompt.tokens[cached:]
         slot.generation = generation
         self._active.append(slot)
         self._begun += 1
         slot.last_used = self._begun
-        length = self._context.context_length
-        # The pieces and segments of a long prompt take milliseconds to make, which the prefill need not wait for.
-        self._post_lazily(lambda: _prompt_ready(prompt, self._weights, cached, note, length))
+        # The pieces and segments of a long prompt take milliseconds of a processor that a prefill uses as well: after
+        # 1,459 cached tokens 34 more took 10 ms beside them and 7 ms without. A long prefill is announced before it.
+        if len(generation.pending) > self._context.ubatch_size:
+            generation.announce_prompt()
 
     # -- evaluation
 

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from workbench.engine.prompt import Prompt, PromptMaker
     from workbench.engine.scheduler import Scheduler
 
-# How often libgomp looks before a waiting thread sleeps. Its default spins for 13 ms at every one of a hundred barriers
-# per token: beside one other busy program on two cores the demo model took 236 ms per token, with this 2.7 ms.
-_SPIN_COUNT = "1000"
+# How often libgomp looks before a waiting thread sleeps. Its default of 300,000 spins for up to 13 ms at every one of a
+# hundred barriers per token, which beside other busy programs took up to 236 ms per token of the demo model. With 1,000
+# a 42M-parameter model kept 0.92 of a bare loop's speed on two quiet cores, with 5,000 0.97 and with 20,000 no more.
+_SPIN_COUNT = "5000"
 # A thread that has something to send waits at most this long for the interpreter while another one runs Python.
 _SWITCH_INTERVAL_S = 0.0005
 

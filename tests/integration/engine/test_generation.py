@@ -14,9 +14,10 @@ def test_the_events_of_a_request_come_in_order_with_growing_stamps(asker: Asker,
     asker.load(demo, context_length=1024)
     answer = asker.ask("What is TTFT?", max_tokens=20)
     kinds = [type(event) for event in answer.events]
-    assert kinds[0] is api.PromptReady
-    assert kinds[1] is api.PrefillStarted
+    assert kinds[0] is api.PrefillStarted
     assert kinds.index(api.PrefillEnded) < kinds.index(api.Tokens)
+    assert kinds.count(api.PromptReady) == 1
+    assert kinds.index(api.PromptReady) < kinds.index(api.Tokens)
     assert kinds[-1] is api.RequestFinished
     (started,), (ended,) = answer.of(api.PrefillStarted), answer.of(api.PrefillEnded)
     order = [started.t_ns, ended.t_ns, *answer.stamps, answer.end.t_ns]
@@ -24,6 +25,26 @@ def test_the_events_of_a_request_come_in_order_with_growing_stamps(asker: Asker,
     assert answer.end.reason in ("length", "stop")
     assert answer.end.engine_prompt_ms > 0
     assert len(answer.ids) <= 20
+
+
+def test_a_prompt_of_many_micro_batches_is_shown_before_it_is_read(asker: Asker, demo: Path) -> None:
+    asker.load(demo, context_length=1024, ubatch_size=64)
+    kinds = [type(event) for event in asker.ask("word " * 300, max_tokens=2).events]
+    assert kinds[:2] == [api.PromptReady, api.PrefillStarted]
+    assert kinds.count(api.PrefillProgress) > 2
+
+
+def test_a_request_cancelled_while_it_is_read_still_shows_its_prompt(asker: Asker, demo: Path) -> None:
+    asker.load(demo, context_length=2048, ubatch_size=2048)
+    item = request("word " * 1000, max_tokens=2)
+
+    def cancel(event: api.EngineEvent) -> None:
+        if isinstance(event, api.PrefillStarted):
+            asker.engine.cancel(item.id)
+
+    (answer,) = asker.run([item], cancel)
+    assert isinstance(answer.end, api.RequestCancelled)
+    assert answer.ready.prompt_tokens > 1000
 
 
 def test_the_prompt_is_shown_token_by_token(asker: Asker, demo: Path) -> None:
