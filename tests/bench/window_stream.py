@@ -1,10 +1,10 @@
 """How smooth the window stays while 20,000 tokens stream in at 2,000 tok/s; prints one JSON object.
 
-    python -m tests.bench.window_stream [--tokens 20000] [--tps 2000] [--idle-s 10] [--real]
+    python -m tests.bench.window_stream [--tokens 20000] [--tps 2000] [--idle-s 10] [--real 0.5B 42M demo]
 
 Scripted part: the real window with a scripted engine; a heartbeat every millisecond on the main thread finds
-every stall. Idle part: CPU time of the process while nothing happens. `--real`: the demo model's decode speed
-with the window open against the same run in a terminal process.
+every stall. Idle part: CPU time of the process while nothing happens. `--real`: decode speed of real models with
+the window open against the same run in a terminal process, by turns.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import psutil
 from PySide6.QtCore import QEventLoop, Qt, QTimer
 from PySide6.QtWidgets import QApplication
 
+from tests.bench import bench_models
 from tests.fakes.scripted_engine import Script, ScriptedEngine
 from ui.app import open_window
 from ui.main_window import MainWindow
@@ -155,27 +156,31 @@ def idle(app: QApplication, home: Path, seconds: float) -> dict[str, object]:
     return {"seconds": round(took, 1), "cpu_percent": round(100 * used / took, 2)}
 
 
-def real(app: QApplication, home: Path, runs: int = 9) -> dict[str, object]:
-    """The demo model in the settled window and in the terminal, the same prompt, mode and seed; medians."""
+def real(app: QApplication, home: Path, model: str, runs: int, tokens: int) -> dict[str, object]:
+    """A model in the settled window and in the terminal by turns, the same prompt, mode, seed and length."""
+    path = str(bench_models.pick(model))
     window = open_window(app, Workbench.open(home))
     page = page_of(window)
     pump(lambda: bool(page.state.view.choices.models) and page.state.load is not None, 60)
     rest(4.0)
-    page.state.set_knob("mode", "thoughtful")
-    window_tps = [_window_run(page) for _ in range(runs)]
-    window.close()
+    for name, value in {"mode": "thoughtful", "model": path, "max_tokens": tokens, "context_length": 1024}.items():
+        page.state.set_knob(name, value)
+    rest(1.0)
     command = [sys.executable, "-m", "workbench.cli", "run", REAL_PROMPT, "--mode", "thoughtful", "--json"]
-    terminal_tps = []
-    for _ in range(runs):
+    command += ["--model", path, "--max-tokens", str(tokens), "--context", "1024"]
+    window_tps, terminal_tps = [], []
+    for _ in range(runs + 1):
+        window_tps.append(_window_run(page))
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         terminal_tps.append(float(json.loads(done.stdout)["tps"]))
-    with_window, in_terminal = statistics.median(window_tps), statistics.median(terminal_tps)
+    window.close()
+    window.deleteLater()
+    pairs = list(zip(window_tps[1:], terminal_tps[1:], strict=True))  # the first one loads the weights
     return {
-        "window_tps": round(with_window, 1),
-        "terminal_tps": round(in_terminal, 1),
-        "ratio": round(with_window / in_terminal, 3),
-        "window_all": [round(value) for value in window_tps],
-        "terminal_all": [round(value) for value in terminal_tps],
+        "window_tps": round(statistics.median(pair[0] for pair in pairs), 1),
+        "terminal_tps": round(statistics.median(pair[1] for pair in pairs), 1),
+        "ratio_median": round(statistics.median(pair[0] / pair[1] for pair in pairs), 3),
+        "pairs": [[round(value, 1) for value in pair] for pair in pairs],
     }
 
 
@@ -200,18 +205,23 @@ def main() -> None:
     parser.add_argument("--tps", type=float, default=2_000.0)
     parser.add_argument("--shapes", default="paragraph")
     parser.add_argument("--idle-s", type=float, default=10.0)
-    parser.add_argument("--real", action="store_true")
+    parser.add_argument("--real", nargs="*", default=[], choices=("demo", "42M", "0.5B"), metavar="MODEL")
+    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--real-tokens", type=int, default=128)
     options = parser.parse_args()
     app = QApplication([sys.argv[0]])
     home = Path(os.environ["WORKBENCH_HOME"])
-    shapes = SHAPES if options.shapes == "all" else options.shapes.split(",")
+    shapes = SHAPES if options.shapes == "all" else tuple(filter(None, options.shapes.split(",")))
     report: dict[str, object] = {
         "streams": [stream(app, home / f"stream-{shape}", shape, options.tokens, options.tps) for shape in shapes]
     }
     if options.idle_s:
         report["idle"] = idle(app, home / "idle", options.idle_s)
     if options.real:
-        report["real"] = real(app, home)
+        report["real"] = {
+            model: real(app, home / f"real-{model}", model, options.pairs, options.real_tokens)
+            for model in options.real
+        }
     print(json.dumps(report, indent=2))
 
 

@@ -12,12 +12,16 @@ from workbench.engine.generation import Generation, Post
 from workbench.engine.prompt import Prompt, decode_pieces, segments_of
 from workbench.engine.sampling import Sampler
 from workbench.engine.slots import Slot, choose_slot, reuse_prefix
+from workbench.engine.spinning import Patience, sleeping_pool
 from workbench.engine.weights import Weights
 from workbench.errors import SpecError
 from workbench.runs.record import Dropped
 
-# While others decode, a step takes about this long at most, so that their token latency does not explode.
+# While others decode, a step takes about this long at most, so that their token latency does not explode. The more
+# requests wait for their first token, the longer it may take: eight at once waited 3.4 s in steps of 0.1 s, as each
+# step reads all weights again, and 1.6 s in whole prompts.
 _STEP_BESIDE_OTHERS_S = 0.1
+_LONGEST_STEP_BESIDE_OTHERS_S = 1.0
 _SMALLEST_CHUNK = 16
 _ROOM_TO_FORCE = 32
 
@@ -42,6 +46,7 @@ class Scheduler:
         self._answer_now: set[str] = set()
         self._prefill_rate = 0.0
         self._begun = 0
+        self._patience = Patience(sleeping_pool())
 
     # -- from other threads
 
@@ -72,6 +77,7 @@ class Scheduler:
             self._decode_one(active[0])
         elif active:
             self._evaluate(active)
+        self._patience.check(time.perf_counter_ns())
 
     def _heed_commands(self) -> None:
         if self._cancelled:
@@ -225,7 +231,8 @@ class Scheduler:
         """How many tokens each slot may evaluate in this step: one for a decoding one, the rest by age."""
         waiting = {slot.sequence: len(slot.generation.pending) for slot in active if slot.generation is not None}
         decoding = sum(1 for count in waiting.values() if count == 1)
-        budget = min(self._chunk_tokens(beside_others=decoding > 0), self._context.batch.capacity - decoding)
+        chunk = self._chunk_tokens(reading=len(waiting) - decoding, beside_others=decoding > 0)
+        budget = min(chunk, self._context.batch.capacity - decoding)
         shares = []
         for slot in active:
             count = waiting[slot.sequence]
@@ -236,12 +243,13 @@ class Scheduler:
                 shares.append((slot, count))
         return shares
 
-    def _chunk_tokens(self, *, beside_others: bool) -> int:
+    def _chunk_tokens(self, *, reading: int, beside_others: bool) -> int:
         """Prompt tokens to evaluate in one step: a micro-batch, or what fits into a short step beside others."""
         whole = self._context.ubatch_size
         if not beside_others:
             return whole
-        return max(_SMALLEST_CHUNK, min(whole, int(self._prefill_rate * _STEP_BESIDE_OTHERS_S)))
+        step_s = min(_STEP_BESIDE_OTHERS_S * (2 * reading - 1), _LONGEST_STEP_BESIDE_OTHERS_S)
+        return max(_SMALLEST_CHUNK, min(whole, int(self._prefill_rate * step_s)))
 
     def _stamp_prefill_start(self, prefilling: list[Slot]) -> None:
         for slot in prefilling:

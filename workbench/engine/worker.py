@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from workbench.engine.prompt import Prompt, PromptMaker
     from workbench.engine.scheduler import Scheduler
 
-# How often libgomp looks before a waiting thread sleeps. Its default of 300,000 spins for up to 13 ms at every one of a
-# hundred barriers per token, which beside other busy programs took up to 236 ms per token of the demo model. With 1,000
-# a 42M-parameter model kept 0.92 of a bare loop's speed on two quiet cores, with 5,000 0.97 and with 20,000 no more.
-_SPIN_COUNT = "5000"
 # A thread that has something to send waits at most this long for the interpreter while another one runs Python.
 _SWITCH_INTERVAL_S = 0.0005
 
@@ -42,7 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     role, *command = sys.argv[1:] if arguments is None else arguments
     # A backtrace by gdb after an abort takes seconds and says nothing to the person at the screen.
     os.environ["GGML_NO_BACKTRACE"] = "1"
-    os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT)
     commands, events = take_over_pipes()
     if role == "render":
         from workbench.engine import templates

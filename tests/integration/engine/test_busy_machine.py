@@ -1,0 +1,77 @@
+"""Beside other busy programs the engine's threads stop spinning, and begin again when the machine is quiet."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.integration.engine.asking import Asker, request
+from workbench.engine import api
+from workbench.engine.process import LocalEngine
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="libgomp on Linux")
+WAIT_S = 30.0
+
+
+@pytest.fixture
+def own() -> Iterator[Asker]:
+    engine = LocalEngine()
+    yield Asker(engine)
+    engine.close()
+
+
+def wait_until(condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + WAIT_S
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one thread waits for nobody")
+def test_a_busy_machine_is_noticed_and_forgotten(own: Asker, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    own.load(models / "loops.gguf", context_length=512, threads=os.cpu_count())
+    engine = own.engine
+    assert engine.pid is not None
+    child = psutil.Process(engine.pid)
+    item = request(max_tokens=1_000_000, overflow="shift")
+    started = threading.Event()
+
+    def run() -> None:
+        for event in engine.run([item]):
+            if isinstance(event, api.Tokens):
+                started.set()
+
+    runner = threading.Thread(target=run)
+    runner.start()
+    others: list[subprocess.Popen[bytes]] = []
+    try:
+        assert started.wait(WAIT_S)
+        quiet = child.num_threads()
+        count = 2 * (os.cpu_count() or 1)
+        others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+        assert wait_until(lambda: child.num_threads() > quiet + (os.cpu_count() or 1) - 1)
+        for other in others:
+            other.kill()
+            other.wait()
+        # A machine that others use at the same time may never be quiet; the test then says nothing of this half.
+        if psutil.cpu_percent(0.5) / 100 * (os.cpu_count() or 1) < (os.cpu_count() or 1) - 0.2:
+            assert wait_until(lambda: child.num_threads() <= quiet)
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+        engine.cancel(item.id)
+        runner.join(WAIT_S)
+    assert not runner.is_alive()
