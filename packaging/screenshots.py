@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Takes the pictures of the documents: the real window with the demo model, every page, both themes.
 
+The Models page shows a repository that the tests' own Hub serves: a 42M-parameter model with random weights, in five
+quantizations made here.
+
     .venv/bin/python packaging/screenshots.py --out docs/images
     .venv/bin/python packaging/screenshots.py --out build/shots --sizes 1024x640 1280x800 1920x1080 2560x1440
 
@@ -14,10 +17,13 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+NAME = "shape-42M"
+REPOSITORY = "example/shape-42M-GGUF"
 QUESTIONS = (
     ("fast", "What does context length cost?"),
     ("thoughtful", "What is 47 + 38 + 15?"),
@@ -50,15 +56,34 @@ def settle(app: object, seconds: float = 0.5) -> None:
 def main() -> int:
     options = parse()
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    with tempfile.TemporaryDirectory() as home:
-        os.environ["WORKBENCH_HOME"] = home
+    sys.path.insert(0, str(ROOT))
+    with tempfile.TemporaryDirectory() as home, hub(Path(home)) as url:
+        os.environ.update(WORKBENCH_HOME=f"{home}/workbench", HF_HOME=f"{home}/huggingface", HF_ENDPOINT=url)
         return take(options)
+
+
+@contextmanager
+def hub(folder: Path) -> Iterator[str]:
+    """The address of a Hub with one repository; its files come slowly enough to be seen coming."""
+    from tests.bench.bench_models import pick
+    from tests.fakes.hub_server import HubServer, Slow
+    from workbench.engine.quantizer import quantize_file
+
+    source = pick("42M")
+    files = {f"{NAME}-F16.gguf": source}
+    for type_name in ("Q8_0", "Q5_K_M", "Q4_K_M", "Q2_K"):
+        files[f"{NAME}-{type_name}.gguf"] = folder / f"{type_name}.gguf"
+        quantize_file(source, folder / f"{type_name}.gguf", type_name)
+    with HubServer() as server:
+        server.add_repo(REPOSITORY, files, license="mit", downloads=1200, likes=34)
+        server.misbehave(f"{NAME}-Q8_0.gguf", Slow(2_000_000), times=None)
+        yield server.url
 
 
 def take(options: argparse.Namespace) -> int:
     from PySide6.QtCore import Qt
     from PySide6.QtTest import QTest
-    from PySide6.QtWidgets import QApplication, QWidget
+    from PySide6.QtWidgets import QApplication, QPushButton, QWidget
 
     from ui import theme
     from ui.app import open_window
@@ -103,6 +128,22 @@ def take(options: argparse.Namespace) -> int:
     dialog = window.page("run").findChild(PromptDialog)
     grab("run-prompt", dialog)
     dialog.close()
+    models = window.show_page("models")
+    wait(app, lambda: models.results.table_model.rowCount() > 1)
+    settle(app, 2)
+    grab("models-catalogue")
+    models.results.search.setText(REPOSITORY)
+    QTest.keyClick(models.results.search, Qt.Key.Key_Return)
+    rows = models.state.choice.rows
+    wait(app, lambda: models.state.choice.head.repo_id == REPOSITORY and bool(models.state.choice.curve()))
+    wait(app, lambda: len(rows()) == 5 and all(row.speed != "—" for row in rows()))
+    buttons = models.choice.findChildren(QPushButton)
+    next(button for button in buttons if "Q8_0" in button.accessibleName()).click()
+    settle(app, 3)
+    grab("models")
+    models.library_button.click()
+    settle(app)
+    grab("models-library")
     for page in ("history", "settings"):
         window.show_page(page)
         grab(page)

@@ -1,22 +1,31 @@
-"""Fixtures for all tests: a home of their own, no network, no window on a screen."""
+"""Fixtures for all tests: a home of their own, no network, no window on a screen, a workbench on scripts."""
 
 from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.fakes.scripted_engine import ScriptedEngine
+from workbench.core import Workbench
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 
 @pytest.fixture(autouse=True)
 def workbench_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every test gets its own data, cache and log folders."""
+    """Every test gets its own data, cache and log folders, and finds no model of the person who runs it."""
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("WORKBENCH_HOME", str(home))
+    for name, folder in {"HOME": "user", "HF_HOME": "user/huggingface", "OLLAMA_MODELS": "user/ollama"}.items():
+        (tmp_path / folder).mkdir(exist_ok=True)
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
     return home
 
 
@@ -33,3 +42,17 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture
+def engine() -> ScriptedEngine:
+    """Set `engine.scripts` before the first run."""
+    return ScriptedEngine()
+
+
+@pytest.fixture
+def workbench(engine: ScriptedEngine, workbench_home: Path) -> Iterator[Workbench]:
+    """A workbench in the test's own home, on the scripted engine."""
+    opened = Workbench.open(make_engine=lambda paths, settings: engine)
+    yield opened
+    opened.close()

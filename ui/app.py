@@ -55,6 +55,7 @@ def main(argv: Sequence[str] | None = None, make_engine: EngineFactory | None = 
         _show_start_failure(error)
         return FAILED
     start_log(workbench.paths)
+    workbench.check_memory_of_loads()
     window = open_window(app, workbench)
     with _ErrorHooks(window), _InterruptKey(window):
         status = app.exec()
@@ -96,6 +97,14 @@ def _add_pages(window: MainWindow, workbench: Workbench, tasks: Tasks, view: Vie
 
         return RunPage(RunState(workbench, Bridge(window), tasks, window))
 
+    def models_page() -> QWidget:
+        from ui.pages.models import ModelsPage
+        from ui.state.models import ModelsState
+
+        page = ModelsPage(ModelsState(workbench.models, tasks, window), view)
+        page.use_requested.connect(lambda model, quantization: _use_model(window, model, quantization))
+        return page
+
     def history_page() -> QWidget:
         from ui.pages.history import HistoryPage
         from ui.state.history import HistoryState
@@ -112,6 +121,7 @@ def _add_pages(window: MainWindow, workbench: Workbench, tasks: Tasks, view: Vie
         return SettingsPage(SettingsState(workbench, tasks, window))
 
     window.add_page(PageEntry("run", "Run", "run", run_page))
+    window.add_page(PageEntry("models", "Models", "models", models_page))
     window.add_page(PageEntry("history", "History", "history", history_page))
     window.add_page(PageEntry("settings", "Settings", "settings", settings_page, "bottom"))
 
@@ -121,6 +131,13 @@ def _run_again(window: MainWindow, run_id: str) -> None:
     rerun: Callable[[str], None] | None = getattr(page, "rerun", None)
     if rerun is not None:
         rerun(run_id)
+
+
+def _use_model(window: MainWindow, model: str, quantization: str) -> None:
+    state = getattr(window.show_page("run"), "state", None)
+    if state is not None:
+        state.set_knob("model", model)
+        state.set_knob("quantization", quantization or None)
 
 
 def _on_painted(window: MainWindow, workbench: Workbench, tasks: Tasks) -> None:

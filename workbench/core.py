@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workbench.economics.prices import PriceBook
 from workbench.economics.unit import busy_seconds, estimate_run, unknown_choices
@@ -14,6 +15,7 @@ from workbench.engine.api import Engine
 from workbench.errors import StorageFull, WorkbenchError
 from workbench.history.store import HistoryStore
 from workbench.hub.library import ModelLibrary
+from workbench.hub.places import other_places
 from workbench.jobs import JobQueue
 from workbench.lease import ChangeCost, EngineLease, EngineState, StateListener
 from workbench.paths import Paths, resources
@@ -25,6 +27,9 @@ from workbench.runs.spec import ModelRef, RunSpec
 from workbench.runs.timings import Metrics
 from workbench.settings import Settings, SettingsStore
 from workbench.spec_builder import Knobs, build_spec
+
+if TYPE_CHECKING:
+    from workbench.models import Models
 
 __all__ = ["ChangeCost", "EngineState", "Knobs", "RunHandle", "Workbench"]
 
@@ -49,7 +54,9 @@ class Workbench:
         self.start_problems = (*problems, *self.settings.problems)
         self.interrupted_runs = self._mark_interrupted()
         folders = tuple(Path(folder) for folder in self.settings.current.models_folders)
-        self.library = ModelLibrary(paths, found, folders, self.history.model_hash, self._remember_hash)
+        self.library = ModelLibrary(
+            paths, found, folders, self.history.model_hash, self._remember_hash, find_places=other_places
+        )
         self.prices = PriceBook()
         self._hashes: dict[str, threading.Event] = {}
         self._machine: tuple[tuple[str, str], ...] | None = None
@@ -60,6 +67,24 @@ class Workbench:
         self._unstored: dict[str, RunRecord] = {}
         self._lock = threading.Lock()
         self._is_closed = False
+        self._checks_memory = False
+
+    @cached_property
+    def models(self) -> Models:
+        """Search, judging, downloads and keeping of models; made with the first question."""
+        from workbench.models import Models
+
+        return Models(
+            self.paths,
+            resources(),
+            self.settings,
+            self.library,
+            self.history,
+            make_engine=lambda: local_engine(self.paths, self.settings.current),
+            cpu_name=self._cpu_name,
+            in_use=self._lease.files,
+            is_busy=lambda: self._lease.state.status in ("loading", "running"),
+        )
 
     @classmethod
     def open(cls, home: Path | None = None, make_engine: EngineFactory | None = None) -> Workbench:
@@ -103,6 +128,10 @@ class Workbench:
     def warm(self, spec: RunSpec) -> None:
         """Loads the spec's model in the background, so that the next run starts warm; failures show as state."""
         self._runs.submit(lambda: self._warm(spec))
+
+    def check_memory_of_loads(self) -> None:
+        """From here on, what a load took is compared with the prediction in the background, and kept in the history."""
+        self._checks_memory = True
 
     def load_prices(self) -> None:
         """Reads the price tables in the background (about 0.6 s the first time)."""
@@ -166,6 +195,8 @@ class Workbench:
         for job in active:
             job.cancel()
         self._lease.cancel_load()
+        if "models" in self.__dict__:
+            self.models.close()
         self._runs.close(timeout_s=8.0)
         self._lease.close()
         self._chores.close(timeout_s=2.0)
@@ -213,6 +244,9 @@ class Workbench:
         finally:
             with self._lock:
                 self._active.discard(job)
+        record = job.wait(0)
+        if record is not None and self._checks_memory and not self._is_closed:
+            self._chores.submit(lambda: self.models.check_memory(record))
 
     def _warm(self, spec: RunSpec) -> None:
         try:
@@ -228,6 +262,9 @@ class Workbench:
         timings = [item.timings for item in record.passes]
         parameters = record.load.parameters if record.load else None
         return self.estimate_costs(record.metrics, len(timings), record.telemetry, parameters, busy_seconds(timings))
+
+    def _cpu_name(self) -> str:
+        return dict(self._machine_pairs()).get("cpu", "")
 
     def _machine_pairs(self) -> tuple[tuple[str, str], ...]:
         if self._machine is None:

@@ -12,6 +12,10 @@
     │   ├── EngineCrashed        the child died: assertion, signal, exit code
     │   ├── EngineStartFailed    the child did not come up
     │   ├── PromptTooLong        prompt does not fit the context; carries the numbers
+    │   ├── HubError             the Hub answered with an error, or did not answer
+    │   │   ├── HubOffline           no network, or told to stay offline
+    │   │   ├── HubAccessDenied      gated or private; carries the page to visit
+    │   │   └── DownloadBroken       what arrived is not what the Hub promised; nothing of it is kept
     │   ├── HistoryError         the history database cannot be used
     │   └── StorageFull          a write found no space
     └── Bug                  our fault: an invariant did not hold
@@ -83,6 +87,22 @@ class PromptTooLong(WorldError):
     code = "prompt_too_long"
 
 
+class HubError(WorldError):
+    code = "hub_error"
+
+
+class HubOffline(HubError):
+    code = "hub_offline"
+
+
+class HubAccessDenied(HubError):
+    code = "hub_access_denied"
+
+
+class DownloadBroken(HubError):
+    code = "download_broken"
+
+
 class HistoryError(WorldError):
     code = "history_unusable"
 
@@ -99,7 +119,8 @@ _BY_CODE: dict[str, type[WorkbenchError]] = {
     cls.code: cls
     for cls in (
         UserError, SpecError, ProfileError, SettingsError, ModelNotFound, WorldError, ModelFileError,
-        OutOfMemory, EngineCrashed, EngineStartFailed, PromptTooLong, HistoryError, StorageFull, Bug,
+        OutOfMemory, EngineCrashed, EngineStartFailed, PromptTooLong, HubError, HubOffline, HubAccessDenied,
+        DownloadBroken, HistoryError, StorageFull, Bug,
     )
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ from workbench.runs.record import LoadReport
 from workbench.runs.spec import EngineOptions, ModelRef, RunSpec
 from workbench.units import bytes_text, ms_text
 
-ChangeKind = Literal["nothing", "threads", "new_context", "new_weights", "start"]
+ChangeKind = Literal["nothing", "threads", "adapters", "new_context", "new_weights", "start"]
 CONTEXT_FIELDS = (
     "context_length",
     "parallel",
@@ -72,6 +72,13 @@ class EngineLease:
         """What is warm, or None."""
         return self._loaded
 
+    def files(self) -> frozenset[Path]:
+        """What the engine has mapped: the model's file and those of its adapters."""
+        if self._loaded is None:
+            return frozenset()
+        model, options = self._loaded
+        return frozenset(map(Path, (model.path, *(adapter.path for adapter in options.adapters))))
+
     @property
     def pid(self) -> int | None:
         return self._engine.pid if self._engine else None
@@ -83,7 +90,7 @@ class EngineLease:
         """The engine with the spec's model and context ready. Raises what `Engine.load` raises."""
         engine = self._engine_or_new()
         cost = self.explain(spec)
-        if cost.kind not in ("nothing", "threads"):
+        if cost.kind not in ("nothing", "threads", "adapters"):
             self._set_state("loading", f"Loading {spec.model.name}")
         try:
             self._ensure_file(spec.model)
@@ -117,6 +124,8 @@ class EngineLease:
         if _differs(options, new.engine, CONTEXT_FIELDS):
             about = f", about {ms_text(self._context_ms)}" if self._context_ms is not None else ""
             return ChangeCost("new_context", f"new context{about}; weights stay", self._context_ms)
+        if options.adapters != new.engine.adapters:
+            return _explain_adapters(options, new.engine)
         if options.threads != new.engine.threads:
             return ChangeCost("threads", "applies at once", 0.0)
         return ChangeCost("nothing", "free", 0.0)
@@ -187,6 +196,18 @@ def describe_devices(load: LoadReport) -> str:
 
 def with_hash(model: ModelRef, sha256: str | None) -> ModelRef:
     return model if sha256 is None else replace(model, sha256=sha256)
+
+
+def _explain_adapters(old: EngineOptions, new: EngineOptions) -> ChangeCost:
+    """Weights and context stay; what the context holds of a prompt was computed with the adapters before."""
+    held = {adapter.path for adapter in old.adapters}
+    added = [Path(adapter.path) for adapter in new.adapters if adapter.path not in held]
+    if not added:
+        return ChangeCost("adapters", "applies at once; the prompt is read again", 0.0)
+    names = ", ".join(path.name for path in added)
+    sizes = [path.stat().st_size for path in added if path.is_file()]
+    about = f" ({bytes_text(sum(sizes))})" if len(sizes) == len(added) else ""
+    return ChangeCost("adapters", f"loads {names}{about}; weights and context stay, the prompt is read again")
 
 
 def _differs(old: EngineOptions, new: EngineOptions, names: tuple[str, ...]) -> bool:

@@ -65,6 +65,16 @@ class Paths:
         """Quantizations made on this machine; they can be made again, so they are cache."""
         return self.cache / "models"
 
+    @property
+    def downloads_file(self) -> Path:
+        """Which downloads were asked for and are not over."""
+        return self.data / "downloads.json"
+
+    @property
+    def memory_plans(self) -> Path:
+        """Headers of models that are not here yet, and what llama.cpp planned for them."""
+        return self.cache / "plans"
+
     def create(self) -> Paths:
         """Makes the folders and tries to write into each; returns self. Raises UserError, StorageFull."""
         import tempfile  # 5 ms, and not needed by who only asks for a path

@@ -31,6 +31,7 @@ class Settings:
     `api_price` is "auto" or "provider/model", `gpu_price` "auto" or the name of a machine profile.
     `default_model` None is the demo model; `default_mode` and `default_surface` name profiles.
     `window_geometry` is what Qt saved, as Base64. `memory_check` False loads without asking for room first.
+    `hub_xet` False downloads over plain HTTP even where the Hub offers its chunk storage.
     """
 
     version: int = VERSION
@@ -47,10 +48,14 @@ class Settings:
     banner_dismissed: bool = False
     window_geometry: str | None = None
     memory_check: bool = True
+    hub_xet: bool = True
+    downloads_at_once: int = 2
 
     def __post_init__(self) -> None:
         if self.threads is not None and not 1 <= self.threads <= 1024:
             raise SettingsError(f"threads is {self.threads}; it must be from 1 to 1,024, or empty for automatic.")
+        if not 1 <= self.downloads_at_once <= 8:
+            raise SettingsError(f"downloads_at_once is {self.downloads_at_once}; it must be from 1 to 8.")
         price = self.electricity_usd_per_kwh
         if price is not None and not 0 <= price <= 100:
             raise SettingsError(f"The electricity price is {price}; it must be from 0 to 100 $ per kWh.")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 
+from workbench.errors import ModelNotFound
 from workbench.hub.library import ModelLibrary
 from workbench.profiles import ProfileStore
 from workbench.runs.spec import (
+    Adapter,
     ChatOptions,
     EngineOptions,
     Limits,
@@ -47,6 +50,7 @@ class Knobs:
     gpu_layers: int | None = None
     kv_type: str | None = None
     overflow: Overflow | None = None
+    adapters: tuple[Adapter, ...] = ()
 
 
 def build_spec(knobs: Knobs, settings: Settings, profiles: ProfileStore, library: ModelLibrary) -> RunSpec:
@@ -92,4 +96,13 @@ def _engine_options(knobs: Knobs, settings: Settings, library: ModelLibrary, mod
         gpu_layers=knobs.gpu_layers,
         kv_type_k=kv_type,
         kv_type_v=kv_type,
+        adapters=tuple(_with_hash(adapter, library) for adapter in knobs.adapters),
     )
+
+
+def _with_hash(adapter: Adapter, library: ModelLibrary) -> Adapter:
+    """An absolute path and the content's hash, which is computed once: adapters are small beside their models."""
+    path = os.path.abspath(os.path.expanduser(adapter.path))
+    if not os.path.isfile(path):
+        raise ModelNotFound(f"There is no adapter file {path}. Check the path.")
+    return Adapter(path, adapter.scale, library.compute_sha256(ModelRef(path, os.path.basename(path))))

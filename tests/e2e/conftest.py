@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.program import run
 from tests.fakes.tiny_models import write_chain
 
 
@@ -13,3 +15,19 @@ from tests.fakes.tiny_models import write_chain
 def endless_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Says "abc abc abc ..." until it is stopped."""
     return write_chain(tmp_path_factory.mktemp("models") / "endless.gguf", [b"a", b"b", b"c", b" ", b"a"])
+
+
+@pytest.fixture(scope="session")
+def measured_machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `workbench models fit` found out about this machine's speed; measuring takes seconds, so it is done once."""
+    home = tmp_path_factory.mktemp("measured")
+    assert run("models", "fit", "demo", WORKBENCH_HOME=str(home)).returncode == 0
+    return home / "cache" / "machine_speed.json"
+
+
+@pytest.fixture
+def known_speed(measured_machine: Path, workbench_home: Path) -> None:
+    """The home of this test begins with it."""
+    cache = workbench_home / "cache"
+    cache.mkdir()
+    shutil.copy(measured_machine, cache)

@@ -1,4 +1,4 @@
-"""The wheel, unpacked away from the sources: profiles, icons and the demo model come along, and it runs."""
+"""The wheel, unpacked away from the sources: profiles, catalogue, icons and the demo model come along, and it runs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -41,9 +42,14 @@ def test_wheel_runs_the_demo_model_without_the_sources(unpacked: Path, tmp_path:
     assert answer["model"]["path"].startswith(str(unpacked))
 
 
-def test_wheel_brings_profiles_and_icons(unpacked: Path, tmp_path: Path) -> None:
+def test_wheel_brings_profiles_catalogue_and_icons(unpacked: Path, tmp_path: Path) -> None:
     listed = run_elsewhere(unpacked, tmp_path, "profiles", "list", "--json")
     assert listed.returncode == 0, listed.stderr
     assert "thoughtful" in listed.stdout
+    offered = run_elsewhere(unpacked, tmp_path, "models", "catalog", "--json")
+    assert offered.returncode == 0, offered.stderr
+    known = tomllib.loads((ROOT / "profiles" / "catalog.toml").read_text(encoding="utf-8"))
+    assert json.loads(offered.stdout)["date"] == str(known["date"])
+    assert len(json.loads(offered.stdout)["models"]) == len(known["model"])
     ours = {path.name for path in (ROOT / "assets" / "icons").glob("*.svg")}
     assert {path.name for path in (unpacked / "workbench/_resources/assets/icons").glob("*.svg")} == ours

@@ -62,7 +62,8 @@ def _add_vocabulary(writer: gguf.GGUFWriter, words: Sequence[str], size: int, *,
         writer.add_chat_template(template)
 
 
-def _finish(writer: gguf.GGUFWriter, path: Path, tensors: dict[str, np.ndarray]) -> Path:
+def finish(writer: gguf.GGUFWriter, path: Path, tensors: dict[str, np.ndarray]) -> Path:
+    """Writes the file with these tensors after the metadata that `writer` has."""
     for name, array in tensors.items():
         writer.add_tensor(name, array)
     writer.write_header_to_file()
@@ -128,7 +129,7 @@ def write_llama(
     _llama_sizes(writer, **shape, feed_forward=feed_forward, context=context)
     _add_vocabulary(writer, [], vocabulary, template=template)
     tensors = _llama_tensors(**shape, feed_forward=feed_forward, seed=seed, scale=scale)
-    return _finish(writer, path, tensors)
+    return finish(writer, path, tensors)
 
 
 def write_chain(
@@ -173,7 +174,7 @@ def write_chain(
     tensors = _llama_tensors(**sizes, seed=0, scale=0)
     tensors["token_embd.weight"] = np.eye(width, dtype=np.float32)
     tensors["output.weight"] = output
-    return _finish(writer, path, tensors)
+    return finish(writer, path, tensors)
 
 
 def write_mamba(path: Path, *, vocabulary: int = 512, width: int = 64, layers: int = 2, seed: int = 1) -> Path:
@@ -214,7 +215,7 @@ def write_mamba(path: Path, *, vocabulary: int = 512, width: int = 64, layers: i
             block + "ssm_d": np.ones(inner, np.float32),
             block + "ssm_out.weight": matrix(width, inner),
         }
-    return _finish(writer, path, tensors)
+    return finish(writer, path, tensors)
 
 
 def write_sliding_window(
@@ -242,7 +243,7 @@ def write_sliding_window(
         tensors[block + "attn_k_norm.weight"] = np.ones(width // heads, np.float32)
         tensors[block + "post_attention_norm.weight"] = np.ones(width, np.float32)
         tensors[block + "post_ffw_norm.weight"] = np.ones(width, np.float32)
-    return _finish(writer, path, tensors)
+    return finish(writer, path, tensors)
 
 
 def write_bert(path: Path, *, width: int = 32, vocabulary: int = 64) -> Path:
@@ -283,7 +284,7 @@ def write_bert(path: Path, *, width: int = 32, vocabulary: int = 64) -> Path:
             f"blk.0.{name}.weight": np.ones(width, np.float32),
             f"blk.0.{name}.bias": np.zeros(width, np.float32),
         }
-    return _finish(writer, path, tensors)
+    return finish(writer, path, tensors)
 
 
 def write_without_vocabulary(path: Path) -> Path:
@@ -291,7 +292,7 @@ def write_without_vocabulary(path: Path) -> Path:
     writer = gguf.GGUFWriter(str(path), "llama")
     _llama_sizes(writer, **sizes, context=128)
     writer.add_tokenizer_model("none")
-    return _finish(writer, path, _llama_tensors(**sizes, seed=1, scale=0.1))
+    return finish(writer, path, _llama_tensors(**sizes, seed=1, scale=0.1))
 
 
 def write_half_billion(path: Path) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,18 +14,6 @@ from workbench.errors import EngineCrashed, ModelFileError, ModelNotFound, SpecE
 from workbench.runs import events
 from workbench.runs.record import Dropped, RunRecord
 from workbench.runs.spec import EngineOptions, Message, RunSpec, from_json, to_json
-
-
-@pytest.fixture
-def engine() -> ScriptedEngine:
-    return ScriptedEngine()
-
-
-@pytest.fixture
-def workbench(workbench_home: Path, engine: ScriptedEngine) -> Iterator[Workbench]:
-    opened = Workbench.open(make_engine=lambda paths, settings: engine)
-    yield opened
-    opened.close()
 
 
 def run(workbench: Workbench, **knobs: object) -> tuple[RunRecord, list[events.RunEvent]]:

@@ -1,15 +1,13 @@
-"""Fixtures of the window's tests: a themed application, a workbench on the scripted engine, a place to wait."""
+"""Fixtures of the window's tests: a themed application, a place to wait, widgets that are really shown."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
-from tests.fakes.scripted_engine import ScriptedEngine
 from ui import theme
 from ui.tasks import Tasks
 from ui.view_state import ViewState
@@ -32,19 +30,6 @@ def active_theme(qapp: QApplication) -> Iterator[theme.Theme]:
     active.set_choice("dark")
     if active.metric_scale != 1.0:
         active.set_metric_scale(1.0)
-
-
-@pytest.fixture
-def engine() -> ScriptedEngine:
-    """Set `engine.scripts` before the first run."""
-    return ScriptedEngine()
-
-
-@pytest.fixture
-def workbench(engine: ScriptedEngine, workbench_home: Path) -> Iterator[Workbench]:
-    opened = Workbench.open(make_engine=lambda paths, settings: engine)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

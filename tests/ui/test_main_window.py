@@ -27,6 +27,7 @@ from pytestqt.exceptions import TimeoutError as QtTimeout
 from pytestqt.qtbot import QtBot
 
 from tests.fakes.scripted_engine import Script, ScriptedEngine
+from tests.ui.keyboard import missed_by_tab
 from ui import theme
 from ui.app import open_window
 from ui.main_window import MainWindow, PageEntry
@@ -327,19 +328,7 @@ def test_the_smallest_window_is_large_enough_for_its_pages(
 def test_tab_reaches_every_control_of_settings(qtbot: QtBot, program: MainWindow) -> None:
     page = program.show_page("settings")
     qtbot.waitUntil(lambda: page.findChildren(QComboBox)[0].isEnabled())
-    wanted = {
-        widget
-        for widget in page.findChildren(QWidget)
-        if widget.isVisible()
-        and widget.isEnabled()
-        and widget.focusPolicy() & Qt.FocusPolicy.TabFocus == Qt.FocusPolicy.TabFocus
-        and widget.focusProxy() is None
-    }
-    reached = set()
-    for _ in range(80):
-        qtbot.keyClick(QApplication.focusWidget() or program, Qt.Key.Key_Tab)
-        reached.add(QApplication.focusWidget())
-    missed = [type(widget).__name__ + " " + widget.accessibleName() for widget in wanted - reached]
+    missed = missed_by_tab(qtbot, page, 80)
     assert not [name for name in missed if not name.startswith("QLineEdit ")], missed
 
 

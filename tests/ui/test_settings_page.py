@@ -2,23 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QLineEdit, QPushButton, QSpinBox, QToolButton, QWidget
+from PySide6.QtWidgets import (
+    QApplication,
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSpinBox,
+    QToolButton,
+    QWidget,
+)
 from pytestqt.qtbot import QtBot
 
+from tests.fakes.keyring_store import HeldKeyring, LockedKeyring, PlainTextKeyring, keyring_in_use
+from tests.fakes.scripted_engine import Script, ScriptedEngine
 from ui import theme
 from ui.pages.settings import SettingsPage
 from ui.state.settings import SettingsState
 from ui.tasks import Tasks
 from ui.widgets.segmented import Segmented
-from workbench.core import Workbench
+from workbench.core import Knobs, Workbench
+from workbench.engine.process import LocalEngine
+from workbench.machine_probe import MachineProbe
+from workbench.probe_readings import ProbeSize
 from workbench.settings import SettingsStore
 
 Show = Callable[..., QWidget]
+SECRET = "hf_a5ecretOfThisTest"
+TINY = ProbeSize(weight_bytes=1, prompt_tokens=32, output_tokens=6, repeats=2, long_prompt_tokens=64)
+
+
+@pytest.fixture(autouse=True)
+def held() -> Iterator[HeldKeyring]:
+    """A keyring of the test's own, never that of the person who runs it."""
+    store = HeldKeyring()
+    with keyring_in_use(store):
+        yield store
 
 
 @pytest.fixture
@@ -161,3 +189,169 @@ def test_a_wheel_over_a_list_changes_nothing_without_focus(
                         Qt.KeyboardModifier.NoModifier, Qt.ScrollPhase.NoScrollPhase, False)  # fmt: skip
     QApplication.sendEvent(combo, event)
     assert combo.currentIndex() == 0
+
+
+def wait_for_token(qtbot: QtBot, page: SettingsPage, begin: str) -> None:
+    row = page.hub.token_row
+    qtbot.waitUntil(lambda: not page._state.hub.token.is_busy and row.sentence().startswith(begin), timeout=10_000)
+
+
+def paste_and_save(qtbot: QtBot, page: SettingsPage, text: str) -> None:
+    token = page.hub.token
+    QApplication.clipboard().setText(text)
+    token.edit.setFocus()
+    token.edit.paste()
+    QApplication.clipboard().clear()
+    qtbot.mouseClick(token.save, Qt.MouseButton.LeftButton)
+
+
+def test_a_token_is_kept_and_forgotten_and_never_shown(
+    qtbot: QtBot, page: SettingsPage, held: HeldKeyring, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    wait_for_token(qtbot, page, "There is none.")
+    token = page.hub.token
+    assert (token.save.isEnabled(), token.forget.isEnabled()) == (False, False)
+    assert token.edit.echoMode() is QLineEdit.EchoMode.Password
+    paste_and_save(qtbot, page, f" {SECRET}\n")
+    wait_for_token(qtbot, page, "From the system keyring.")
+    assert list(held.held.values()) == [SECRET]
+    assert token.edit.text() == ""
+    shown = [label.text() for label in page.findChildren(QLabel)]
+    said = [widget.accessibleName() + widget.accessibleDescription() for widget in page.findChildren(QWidget)]
+    assert SECRET not in "\n".join((*shown, *said, caplog.text, repr(page._state.hub.token)))
+    qtbot.mouseClick(token.forget, Qt.MouseButton.LeftButton)
+    wait_for_token(qtbot, page, "There is none.")
+    assert "The one in the keyring is forgotten." in page.hub.token_row.sentence()
+    assert held.held == {}
+
+
+def test_a_token_of_the_environment_counts_first_and_the_page_says_so(
+    qtbot: QtBot, page: SettingsPage, held: HeldKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_for_token(qtbot, page, "There is none.")
+    monkeypatch.setenv("HF_TOKEN", "hf_outer")
+    paste_and_save(qtbot, page, SECRET)
+    wait_for_token(qtbot, page, "From the environment variable HF_TOKEN")
+    assert "The keyring holds the one that was saved." in page.hub.token_row.sentence()
+    assert list(held.held.values()) == [SECRET]
+
+
+def test_without_a_keyring_the_page_says_what_to_do(qtbot: QtBot, page: SettingsPage) -> None:
+    wait_for_token(qtbot, page, "There is none.")
+    for store, says in ((PlainTextKeyring(), "no system keyring"), (LockedKeyring(), "Unlock it and try again")):
+        with keyring_in_use(store):
+            paste_and_save(qtbot, page, SECRET)
+            qtbot.waitUntil(lambda says=says: says in page.hub.token_row.error(), timeout=10_000)
+        assert "HF_TOKEN" in page.hub.token_row.error()
+        assert SECRET not in page.hub.token_row.error()
+        assert store.held == {}
+        page.hub.token.edit.clear()
+
+
+def test_a_keyring_that_quotes_the_token_does_not_bring_it_into_the_log(
+    qtbot: QtBot, page: SettingsPage, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Talkative(HeldKeyring):
+        def set_password(self, service: str, username: str, password: str) -> None:
+            raise ValueError(f"cannot store {password}")
+
+    caplog.set_level(logging.DEBUG)
+    wait_for_token(qtbot, page, "There is none.")
+    with keyring_in_use(Talkative()):
+        paste_and_save(qtbot, page, SECRET)
+        qtbot.waitUntil(lambda: "ValueError" in page.hub.token_row.error(), timeout=10_000)
+    assert SECRET not in page.hub.token_row.error() + caplog.text
+
+
+def test_what_is_no_token_is_refused_and_a_page_that_is_left_forgets_the_field(
+    qtbot: QtBot, page: SettingsPage, held: HeldKeyring
+) -> None:
+    wait_for_token(qtbot, page, "There is none.")
+    paste_and_save(qtbot, page, "two words")
+    qtbot.waitUntil(lambda: "is no access token" in page.hub.token_row.error(), timeout=10_000)
+    assert page.hub.token.edit.text() == "two words", "it can be corrected"
+    assert held.held == {}
+    page.hide()
+    assert page.hub.token.edit.text() == ""
+
+
+def test_downloads_follow_the_settings_at_once(qtbot: QtBot, page: SettingsPage, workbench: Workbench) -> None:
+    downloads = workbench.models.downloads
+    box = control(page, "hub_xet", QCheckBox)
+    assert workbench.models.client.use_xet is True
+    qtbot.mouseClick(box, Qt.MouseButton.LeftButton, pos=QPoint(8, box.height() // 2))
+    assert saved(workbench).current.hub_xet is False
+    assert workbench.models.client.use_xet is False
+    at_once = control(page, "downloads_at_once", QSpinBox)
+    assert (at_once.minimum(), at_once.maximum(), at_once.value()) == (1, 8, 2)
+    at_once.setFocus()
+    qtbot.keyClick(at_once, Qt.Key.Key_Up)
+    assert saved(workbench).current.downloads_at_once == 3
+    assert downloads.parallel == 3
+
+
+def test_the_folder_of_downloads_opens_once_it_is_there(page: SettingsPage, tmp_path: Path) -> None:
+    folder = tmp_path / "user" / "huggingface" / "hub"
+    assert page.hub.cache.about.text().startswith(f"{folder}  (")
+    assert not page.hub.cache.open_button.isEnabled()
+    folder.mkdir()
+    page.hide()
+    page.show()
+    assert page.hub.cache.open_button.isEnabled()
+
+
+def test_this_machine_is_measured_with_progress(qtbot: QtBot, page: SettingsPage, workbench: Workbench) -> None:
+    probe_little(workbench)
+    speed = page.hub.speed
+    assert speed.measure.text() == "Measure"
+    assert page.hub.speed_row.sentence().startswith("Not measured so far.")
+    shares: list[int] = []
+    speed.bar.valueChanged.connect(shares.append)
+    qtbot.mouseClick(speed.measure, Qt.MouseButton.LeftButton)
+    assert (speed.bar.isVisible(), speed.cancel.isVisible(), speed.measure.isVisible()) == (True, True, False)
+    qtbot.waitUntil(lambda: speed.measure.isVisible(), timeout=60_000)
+    assert shares, "no progress was shown"
+    found = workbench.models.machine_speed(measure=False)
+    assert found is not None
+    said = page.hub.speed_row.sentence()
+    day = datetime.fromisoformat(found.measured_at).astimezone().date()
+    assert said.startswith(f"Measured {day} with ")
+    assert f"Q4_K {found.of('Q4_K')[0].bytes_per_s / 1e9:.3g}" in said
+    assert speed.measure.text() == "Measure again"
+
+
+def test_measuring_is_cancelled(qtbot: QtBot, page: SettingsPage, workbench: Workbench) -> None:
+    speed = page.hub.speed
+    qtbot.mouseClick(speed.measure, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(speed.cancel, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: speed.measure.isVisible(), timeout=30_000)
+    assert page.hub.speed_row.error() == ""
+    assert page.hub.speed_row.sentence().startswith("Not measured so far.")
+    assert workbench.models.machine_speed(measure=False) is None
+
+
+def test_nothing_is_measured_beside_a_run(
+    qtbot: QtBot, page: SettingsPage, workbench: Workbench, engine: ScriptedEngine
+) -> None:
+    engine.scripts = [Script(words=["a "] * 2000, itl_ms=5, real_time=True)]
+    handle = workbench.start_run(workbench.build_spec(Knobs(prompt="hello")), lambda event: None)
+    qtbot.waitUntil(lambda: workbench.engine_state.status == "running", timeout=10_000)
+    qtbot.mouseClick(page.hub.speed.measure, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "A run is going on" in page.hub.speed_row.error(), timeout=10_000)
+    assert page.hub.speed.measure.isVisible()
+    handle.cancel()
+    assert handle.wait(10) is not None
+
+
+def test_a_window_that_closes_ends_the_measuring(qtbot: QtBot, page: SettingsPage, tasks: Tasks) -> None:
+    qtbot.mouseClick(page.hub.speed.measure, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: tasks.count > 0)
+    page.save_view()
+    assert tasks.close(20.0)
+
+
+def probe_little(workbench: Workbench) -> None:
+    """The real probe with little to measure, so that it takes a second."""
+    models = workbench.models
+    models._probe = MachineProbe(workbench.paths.cache, "Test", LocalEngine, TINY)

@@ -7,7 +7,6 @@ from pathlib import Path
 from PySide6.QtCore import QItemSelectionModel, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QGuiApplication, QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QComboBox,
     QFileDialog,
     QHBoxLayout,
@@ -17,7 +16,6 @@ from PySide6.QtWidgets import (
     QPushButton,
     QSplitter,
     QStackedWidget,
-    QTableView,
     QVBoxLayout,
     QWidget,
 )
@@ -29,6 +27,7 @@ from ui.view_state import ViewState
 from ui.widgets.details_pane import DetailsPane
 from ui.widgets.empty_state import EmptyState
 from ui.widgets.notice import Notice
+from ui.widgets.row_table import row_table
 from ui.widgets.status_delegate import TONES, StatusDelegate
 from workbench.history.store import ExportFormat
 
@@ -150,28 +149,10 @@ class HistoryPage(QWidget):
         return row
 
     def _build_table(self) -> None:
-        table = self.table = QTableView()
-        table.setModel(self.table_model)
-        table.setAccessibleName("Runs")
+        widths = [column.width for column in COLUMNS]
+        table = self.table = row_table(self.table_model, "Runs", widths, self._view.blob("history/columns"), 30)
         table.setItemDelegateForColumn(1, StatusDelegate(STATUS_ROLE, table))
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        table.setShowGrid(False)
-        table.setWordWrap(False)
-        table.setTabKeyNavigation(False)
-        table.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        table.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        table.verticalHeader().hide()
-        table.verticalHeader().setDefaultSectionSize(30)
-        table.setMinimumHeight(120)
         header = table.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setStretchLastSection(True)
-        header.setSectionsMovable(True)
-        header.setMinimumSectionSize(48)
-        for number, column in enumerate(COLUMNS):
-            header.resizeSection(number, column.width)
-        header.restoreState(self._view.blob("history/columns"))
         header.setSortIndicator(0, Qt.SortOrder.DescendingOrder)
         table.setSortingEnabled(True)
 

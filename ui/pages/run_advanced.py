@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
+    QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -19,6 +22,7 @@ from PySide6.QtWidgets import (
 
 from ui import theme
 from ui.state.run import RunState
+from ui.widgets.adapter_list import AdapterList, AdapterRow
 from ui.widgets.popup import Popup
 from workbench import units
 from workbench.runs.record import CostEstimate
@@ -34,11 +38,14 @@ AUTOMATIC = "as the mode says"
 
 
 class AdvancedPopup(Popup):
-    """Every field has a value that means: let the mode, the settings or the model decide."""
+    """Every field has a value that means: let the mode, the settings or the model decide. Gone when it closes."""
 
     def __init__(self, state: RunState, parent: QWidget) -> None:
         super().__init__("More settings", parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self._state = state
+        self._anchor: QWidget | None = None
+        self._shown_adapters = state.view.values.adapters
         self.temperature = QDoubleSpinBox()
         self.temperature.setRange(-0.05, 5.0)
         self.temperature.setSingleStep(0.05)
@@ -68,10 +75,14 @@ class AdvancedPopup(Popup):
             field.setMinimumWidth(210)
             field.setAccessibleName(text)
             form.addRow(text, field)
+        self.adapters = AdapterList()
+        heading = QLabel("LoRA adapters, each with its scale")
         self.box.addLayout(form)
-        self.box.addWidget(self.fact)
+        for widget in (heading, self.adapters, self.fact):
+            self.box.addWidget(widget)
         self.fact.hide()
         self._load()
+        self._show_adapters()
         self._connect()
 
     def _spin(self, low: int, high: int, automatic: str, step: int) -> QSpinBox:
@@ -101,12 +112,58 @@ class AdvancedPopup(Popup):
         self.gpu_layers.valueChanged.connect(lambda v: self._set("gpu_layers", None if v < -1 else v))
         self.kv_type.currentTextChanged.connect(lambda text: self._set("kv_type", text))
         self.overflow.currentIndexChanged.connect(lambda _: self._set("overflow", self.overflow.currentData()))
+        self.adapters.add_clicked.connect(self._on_add_clicked)
+        self.adapters.scaled.connect(self._on_scaled)
+        self.adapters.removed.connect(self._on_removed)
+        self._state.changed.connect(self._on_state_changed)
+
+    def show_under(self, anchor: QWidget) -> None:
+        self._anchor = anchor
+        super().show_under(anchor)
 
     def _set(self, name: str, value: object) -> None:
         self._state.set_knob(name, value)
+        self._show_consequence()
+
+    def _show_consequence(self) -> None:
         self.fact.setText(f"Next run: {self._state.consequence()}")
         self.fact.show()
-        self._fit()
+        self._fit_again()
+
+    def _fit_again(self) -> None:
+        """What was added may not fit below the anchor any more."""
+        if self._anchor is not None and self.isVisible():
+            self.show_under(self._anchor)
+
+    # --- adapters ----------------------------------------------------------------------------------------
+
+    def _show_adapters(self) -> None:
+        rows = [AdapterRow(item.path, Path(item.path).name, item.scale) for item in self._state.view.values.adapters]
+        self.adapters.show_rows(rows)
+
+    def _on_state_changed(self) -> None:
+        before = self._shown_adapters
+        self._shown_adapters = self._state.view.values.adapters
+        if self._shown_adapters != before:
+            self._show_adapters()
+            self._show_consequence()
+
+    def _on_scaled(self, place: int, scale: float) -> None:
+        adapters = list(self._state.view.values.adapters)
+        adapters[place] = replace(adapters[place], scale=scale)
+        self._state.set_knob("adapters", tuple(adapters))
+
+    def _on_removed(self, place: int) -> None:
+        adapters = self._state.view.values.adapters
+        self._state.set_knob("adapters", (*adapters[:place], *adapters[place + 1 :]))
+
+    def _on_add_clicked(self) -> None:
+        """A panel closes when a dialog opens. What came of it stands on the page: at the knobs, or as a message."""
+        state, page = self._state, self.parentWidget()
+        self.close()
+        names, _ = QFileDialog.getOpenFileNames(page, "Add LoRA adapters", "", "LoRA adapters (*.gguf)")
+        for name in names:
+            state.add_adapter(Path(name))
 
 
 class SystemPromptPopup(Popup):

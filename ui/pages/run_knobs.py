@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, Signal
 from PySide6.QtGui import QAction, QPaintEvent
@@ -20,11 +21,13 @@ from PySide6.QtWidgets import (
 
 from ui import icons, theme
 from ui.state.run import RunState
+from ui.state.run_knobs import model_changes
 from ui.state.run_view import Choice
 from ui.widgets.knob import Knob
 from ui.widgets.segmented import Segmented
 
 OPEN_FILE = "\0open"
+ADVANCED = "Temperature, output limit, threads, LoRA adapters and more"
 ICONS = {"fast": "fast", "thoughtful": "thoughtful", "refine": "draft", "vote": "vote", "fixed": "check"}
 
 
@@ -134,7 +137,7 @@ class KnobStrip(QWidget):
     def _prepare_tools(self) -> None:
         for button, key, name in (
             (self.more_modes, "more", "More modes"),
-            (self.advanced, "settings", "Temperature, output limit, threads and more"),
+            (self.advanced, "settings", ADVANCED),
         ):
             theme.set_role(button, "icon")
             icons.show_on(button, key, "text-dim")
@@ -161,7 +164,7 @@ class KnobStrip(QWidget):
         def look(key: str) -> None:
             if key and key != OPEN_FILE:
                 value = convert(key)
-                changes = {knob: value} | ({"quantization": None, "context_length": None} if knob == "model" else {})
+                changes = model_changes(key) if knob == "model" else {knob: value}
                 text = box.itemText(box.findData(key)).split("  ")[0]
                 self.knobs[knob].set_consequence(f"{text}: {self._state.consequence(**changes)}")
 
@@ -195,10 +198,22 @@ class KnobStrip(QWidget):
         contexts = [Choice(str(length), f"{length:,}") for length in choices.contexts]
         self.context.show_choices(contexts, str(spec_context))
         self._show_modes(choices.modes, values.mode or "fast")
+        self._show_adapters([Path(adapter.path).name for adapter in values.adapters])
         for control in (self.model, self.quantization, self.context, self.mode, self.more_modes, self.advanced):
             control.setEnabled(not view.is_running)
         if not view.is_running:
             self.refresh_consequences()
+
+    def _show_adapters(self, names: list[str]) -> None:
+        """How many are set stands on the button behind which they are."""
+        button = self.advanced
+        button.setText(f"{len(names)} LoRA" if names else "")
+        style = Qt.ToolButtonStyle.ToolButtonTextBesideIcon if names else Qt.ToolButtonStyle.ToolButtonIconOnly
+        button.setToolButtonStyle(style)
+        button.ensurePolished()  # its font comes with the style
+        button.setFixedSize(button.sizeHint().width() + 6 if names else 32, 32)
+        button.setToolTip("\n".join((ADVANCED, *(f"Adapter: {name}" for name in names))))
+        button.setAccessibleName(", ".join((ADVANCED, *(f"adapter {name}" for name in names))))
 
     def _listed(self, model: str | None) -> str | None:
         return next((choice.key for choice in self._state.view.choices.models if choice.key == model), None)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QUrl
-from PySide6.QtGui import QDesktopServices
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -23,7 +22,9 @@ from PySide6.QtWidgets import (
 )
 
 from ui import icons, theme
+from ui.pages.settings_hub import HubSection
 from ui.state.settings import Choice, SettingsState
+from ui.widgets.folder_row import FolderRow
 from ui.widgets.knob import ElidedLabel
 from ui.widgets.notice import Notice
 from ui.widgets.segmented import Segmented
@@ -50,6 +51,11 @@ class SettingsPage(QWidget):
 
     def showEvent(self, event: object) -> None:
         self._state.load_prices()
+        self._state.hub.refresh()
+
+    def save_view(self) -> None:
+        """The window closes."""
+        self._state.hub.close()
 
     def row(self, field: str) -> SettingRow:
         return self._rows[field]
@@ -64,7 +70,10 @@ class SettingsPage(QWidget):
         column.setContentsMargins(0, 0, 6, 18)
         column.setSpacing(theme.GAP)
         column.addWidget(self._notice)
-        for section in (self._appearance(), self._running(), self._models(), self._prices(), self._folders()):
+        self.hub = HubSection(self._state, self._state.hub, self._row)
+        for section in (
+            self._appearance(), self._running(), self._models(), self.hub, self._prices(), self._folders(),
+        ):  # fmt: skip
             column.addWidget(section)
         column.addStretch(1)
         area = QScrollArea()
@@ -166,7 +175,7 @@ class SettingsPage(QWidget):
     def _folders(self) -> Section:
         section = Section("Folders")
         for name, sentence, path in self._state.folders():
-            section.add(_FolderRow(name, sentence, path))
+            section.add(FolderRow(name, sentence, path))
         return section
 
     def _row(self, field: str, title: str, sentence: str, control: QWidget) -> SettingRow:
@@ -276,27 +285,6 @@ class SettingsPage(QWidget):
             self._rows[field].show_error(sentence)
         else:
             self._notice.show_message("bad", sentence)
-
-
-class _FolderRow(QWidget):
-    def __init__(self, name: str, sentence: str, path: Path) -> None:
-        super().__init__()
-        title = QLabel(name)
-        theme.set_role(title, "strong")
-        about = ElidedLabel()
-        about.set_text(f"{path}  ({sentence})")
-        open_button = QPushButton("Open folder")
-        icons.show_on(open_button, "folder", "text", 16)
-        open_button.setAccessibleName(f"Open the folder {name}")
-        open_button.clicked.connect(lambda: QDesktopServices.openUrl(QUrl.fromLocalFile(str(path))))
-        left = QVBoxLayout()
-        left.setSpacing(2)
-        left.addWidget(title)
-        left.addWidget(about)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 6, 0, 6)
-        row.addLayout(left, 1)
-        row.addWidget(open_button)
 
 
 def _combo(choices: list[Choice], current: str) -> QComboBox:

@@ -15,6 +15,7 @@ from workbench.paths import Paths
 Rows = tuple[tuple[str, str], ...]
 SHORTCUTS: Rows = (
     ("Ctrl+1 to Ctrl+9", "go to a page"),
+    ("Ctrl+F, Ctrl+B, Ctrl+I, Ctrl+O", "on Models: search, library, details, import files"),
     ("F1", "this list"),
     ("F11", "presenter view: figures in double size"),
     ("Ctrl+,", "settings"),
@@ -27,6 +28,7 @@ def about_sections(paths: Paths, engine: EngineState) -> tuple[tuple[str, Rows],
     load = engine.load
     versions = (
         ("Workbench", __version__),
+        ("huggingface_hub", _version("huggingface-hub")),
         ("llama-cpp-python", _version("llama-cpp-python")),
         ("llama.cpp", load.engine_build if load else "known once a model was loaded"),
         ("PySide6, Qt", f"{_version('PySide6-Essentials')}, {qVersion()}"),

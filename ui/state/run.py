@@ -19,7 +19,7 @@ from workbench.errors import WorkbenchError
 from workbench.profiles import ModeProfile, SurfaceProfile
 from workbench.runs import events
 from workbench.runs.record import LoadReport, RunRecord
-from workbench.runs.spec import RunSpec
+from workbench.runs.spec import Adapter, RunSpec
 
 FIGURES_EVERY_NS = 200_000_000  # faster changes cannot be read, and each repaint takes time from the model
 COSTS_EVERY_NS = 250_000_000
@@ -108,7 +108,15 @@ class RunState(QObject):
         """Under each knob: what the next run pays for it, or a fact when it costs nothing."""
         facts = run_facts.knob_facts(self._view, self.planned_spec(), self.load, self.consequence)
         mode = self._mode(self._view.values.mode)
-        return facts if facts["mode"] or mode is None else facts | {"mode": run_facts.mode_words(mode)}
+        if not facts["mode"] and mode is not None:
+            facts["mode"] = run_facts.mode_words(mode)
+        return facts | self._adapter_fact()
+
+    def _adapter_fact(self) -> dict[str, str]:
+        """Under the model, which adapters change; only while they are what the next run pays for."""
+        spec = self.planned_spec() if self._view.choices.models else None
+        cost = self._workbench.explain_change(None, spec) if spec is not None else None
+        return {"model": f"next run {cost.text}"} if cost is not None and cost.kind == "adapters" else {}
 
     def mode_fact(self, name: str) -> str:
         """What a mode does, measured where this question was asked in it and in the present one."""
@@ -171,16 +179,35 @@ class RunState(QObject):
 
     def set_knob(self, name: str, value: object) -> None:
         """`name` is a field of `KnobValues`."""
-        changes: dict[str, Any] = {name: value}
-        if name == "model":
-            changes |= {"quantization": None, "context_length": None}
+        changes: dict[str, Any] = run_knobs.model_changes(value) if name == "model" else {name: value}
         values = replace(self._view.values, **changes)
         if values != self._view.values:
             self._update(values=values)
             if name == "model":
                 self._read_choices()
 
+    def add_adapter(self, path: Path) -> None:
+        """Reads it in the background and adds it to the knobs; the view's problem says why not."""
+        values = self._view.values
+        self._tasks.run(
+            lambda: run_knobs.read_adapter(self._workbench, path, values),
+            lambda adapter: self._on_adapter_read(adapter, values.model),
+            self._on_adapter_refused,
+        )
+
+    def _on_adapter_read(self, adapter: Adapter, model: str | None) -> None:
+        values = self._view.values
+        if values.model == model and adapter.path not in [item.path for item in values.adapters]:
+            self.set_knob("adapters", (*values.adapters, adapter))
+
+    def _on_adapter_refused(self, error: WorkbenchError) -> None:
+        self._update(problem=Problem("bad", error.message, detail=error.detail))
+
     def attach(self, path: Path) -> None:
+        """A text file for the next question; a GGUF file is taken as an adapter."""
+        if path.suffix.lower() == ".gguf":
+            self.add_adapter(path)
+            return
         try:
             self._update(attachment=run_knobs.read_attachment(path), problem=None)
         except WorkbenchError as error:

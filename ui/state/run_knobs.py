@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,11 +13,10 @@ from ui.state.run_view import Attachment, Choice, KnobChoices, KnobValues
 from workbench import units
 from workbench.core import Knobs, Workbench
 from workbench.errors import UserError, WorkbenchError
-from workbench.hub.gguf import ModelFile, describe
-from workbench.hub.grouping import joined, parts_of
+from workbench.hub.gguf import ModelFile
 from workbench.hub.library import ModelEntry
 from workbench.runs.record import LoadReport
-from workbench.runs.spec import Message, ModelRef, RunSpec
+from workbench.runs.spec import Adapter, Message, ModelRef, RunSpec
 
 SMALLEST_CONTEXT = 512
 LARGEST_CONTEXT = 131_072
@@ -45,7 +45,30 @@ def knobs_of(
         gpu_layers=values.gpu_layers,
         kv_type=values.kv_type,
         overflow=values.overflow,
+        adapters=values.adapters,
     )
+
+
+def model_changes(model: object) -> dict[str, Any]:
+    """What another model takes with it: its files, its context and the adapters that were trained on it."""
+    return {"model": model, "quantization": None, "context_length": None, "adapters": ()}
+
+
+def read_adapter(workbench: Workbench, path: Path, values: KnobValues) -> Adapter:
+    """An adapter with the hash of its file; reads all of it. Raises UserError for any other file."""
+    path = Path(os.path.abspath(path))
+    if any(Path(adapter.path) == path for adapter in values.adapters):
+        raise UserError(f"{path.name} is in the list of adapters already.")
+    file = workbench.library.describe(path)
+    if file.problem is not None:
+        raise UserError(f"{path.name} cannot be used as an adapter: {file.problem}")
+    if file.kind != "adapter":
+        kind = "a model" if file.kind == "model" else f"of the kind {file.kind!r}"
+        raise UserError(
+            f"{path.name} cannot be used as an adapter: it is {kind}, not an adapter. "
+            "Choose a LoRA adapter in GGUF format."
+        )
+    return Adapter(str(path), 1.0, workbench.library.compute_sha256(ModelRef(str(path), path.name)))
 
 
 def read_choices(workbench: Workbench, values: KnobValues) -> KnobChoices:
@@ -54,8 +77,8 @@ def read_choices(workbench: Workbench, values: KnobValues) -> KnobChoices:
     spec = workbench.build_spec(knobs_of(values, PROBE))
     entry = next((item for item in entries if item.name == spec.model.name), None)
     trained = workbench.library.trained_context(spec.model)
-    chosen = _described(entry, spec.model)
-    models = [Choice(item.name, item.name, _model_note(item)) for item in entries if item.problem is None]
+    chosen = _described(workbench, entry, spec.model)
+    models = [Choice(item.name, item.name, _model_note(item)) for item in entries if item.is_usable]
     if entry is None:
         models.append(Choice(values.model or spec.model.path, spec.model.name, spec.model.path))
     return KnobChoices(
@@ -90,16 +113,14 @@ def _model_note(entry: ModelEntry) -> str:
     return smallest if smallest == largest else f"{smallest} to {largest}"
 
 
-def _described(entry: ModelEntry | None, model: ModelRef) -> ModelFile | None:
+def _described(workbench: Workbench, entry: ModelEntry | None, model: ModelRef) -> ModelFile | None:
     """The file that the next run loads, also one that lies outside every known folder."""
     path = Path(model.path)
     found = next((file for file in entry.files if path in (file.path, *file.parts)), None) if entry else None
     if found is not None or not path.is_file():
         return found
-    try:
-        return joined([describe(part) for part in parts_of(path)])
-    except WorkbenchError:
-        return None  # the run will say what is wrong with it
+    described = workbench.library.describe(path)
+    return described if described.problem is None else None  # the run will say what is wrong with it
 
 
 def _quantization(name: str, entry: ModelEntry | None, chosen: ModelFile | None) -> Choice:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
-from ui.state.run_knobs import short_count, smaller_context
+from ui.state.run_knobs import model_changes, short_count, smaller_context
 from ui.state.run_view import Attachment, KnobValues, Problem, RunView, Tone, Turn
 from workbench.runs.record import Dropped, RunRecord
 from workbench.runs.spec import Message, RunSpec
 
+ADAPTER_CODES = ("adapter_unusable", "adapter_wrong_model")
 CHARACTERS_PER_TOKEN = 3.0  # rather few: a context that is too large costs less than a second error
 
 
@@ -35,10 +37,17 @@ def of_error(code: str, message: str, detail: str | None, view: RunView, spec: R
         if length is not None:
             return Problem("bad", message, "smaller_context", f"Use {short_count(length)} context", detail)
         return Problem("bad", message, "demo_model", "Choose the demo model", detail)
+    if code in ADAPTER_CODES or (code == "model_not_found" and _lacks_adapter(view.values)):
+        text = "Run without it" if len(view.values.adapters) == 1 else "Run without adapters"
+        return Problem("bad", message, "no_adapters", text, detail)
     if code in ("model_file_invalid", "model_not_found") and not view.choices.is_demo:
         return Problem("bad", message, "demo_model", "Choose the demo model", detail)
     can_retry = code not in ("spec_invalid", "profile_invalid", "model_file_invalid")
     return Problem("bad", message, "retry" if can_retry else "none", "Try again" if can_retry else None, detail)
+
+
+def _lacks_adapter(values: KnobValues) -> bool:
+    return any(not Path(adapter.path).is_file() for adapter in values.adapters)
 
 
 def of_dropped(dropped: Dropped) -> Problem:
@@ -78,7 +87,9 @@ def mended(problem: Problem, view: RunView, spec: RunSpec | None) -> KnobValues:
         case "keep_head_tail":
             return replace(values, overflow="keep_head_tail")
         case "demo_model":
-            return replace(values, model="demo", quantization=None, context_length=None)
+            return replace(values, **model_changes("demo"))
+        case "no_adapters":
+            return replace(values, adapters=())
     return values
 
 
@@ -102,6 +113,7 @@ def replayed(record: RunRecord) -> tuple[KnobValues, tuple[Turn, ...], str, Atta
         kv_type=spec.engine.kv_type_k,
         overflow=spec.chat.overflow,
         system=system,
+        adapters=spec.engine.adapters,
     )
     turns = tuple(
         Turn(asked.content, _attachment(asked), answer=answered.content)

@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from workbench.runs.record import CostEstimate, Dropped, LoadReport, RunRecord, Segment, TelemetrySample
-from workbench.runs.spec import Message, Overflow
+from workbench.runs.spec import Adapter, Message, Overflow
 from workbench.runs.timings import Metrics
 
 Phase = Literal["idle", "waiting", "loading", "prefill", "thinking", "drafting", "answering", "stopping"]
 Tone = Literal["info", "warn", "bad"]
 Remedy = Literal[
-    "larger_context", "smaller_context", "drop_oldest", "keep_head_tail", "retry", "demo_model", "show_prompt", "none"
-]
+    "larger_context", "smaller_context", "drop_oldest", "keep_head_tail", "retry", "demo_model", "no_adapters",
+    "show_prompt", "none",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class KnobValues:
     kv_type: str | None = None
     overflow: Overflow | None = None
     system: str | None = None
+    adapters: tuple[Adapter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

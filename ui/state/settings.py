@@ -8,6 +8,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
+from ui.state.settings_hub import SettingsHub
 from ui.tasks import Tasks
 from workbench import units
 from workbench.core import Workbench
@@ -16,6 +17,7 @@ from workbench.errors import WorkbenchError
 from workbench.settings import Settings
 
 AUTOMATIC = "auto"
+OF_DOWNLOADS = ("hub_xet", "downloads_at_once")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class SettingsState(QObject):
     def __init__(self, workbench: Workbench, tasks: Tasks, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._workbench, self._tasks = workbench, tasks
+        self.hub = SettingsHub(workbench, tasks, self)
 
     @property
     def current(self) -> Settings:
@@ -58,6 +61,8 @@ class SettingsState(QObject):
             return False
         if field == "models_folders":
             self._workbench.library.set_folders([Path(folder) for folder in value])
+        elif field in OF_DOWNLOADS:
+            self._workbench.models.apply_settings()
         self.changed.emit()
         return True
 

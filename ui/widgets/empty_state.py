@@ -29,7 +29,6 @@ class EmptyState(QWidget):
         self._sentence.setWordWrap(True)
         self._action = QPushButton(action_text or "")
         theme.set_role(self._action, "primary")
-        self._action.setVisible(action_text is not None)
         self._action.clicked.connect(self.action_clicked)
         box = QVBoxLayout(self)
         box.setContentsMargins(24, 24, 24, 24)
@@ -40,6 +39,7 @@ class EmptyState(QWidget):
             box.addWidget(label)
         box.addSpacing(8)
         box.addWidget(self._action, 0, Qt.AlignmentFlag.AlignHCenter)
+        self._action.setVisible(action_text is not None)  # before it has a parent, this would open a window of its own
         box.addStretch(3)
         theme.current().changed.connect(self._draw_mark)
         self._draw_mark()

@@ -141,10 +141,16 @@ class MetricTile(QWidget):
         taken = figure + (6 + QFontMetrics(self._unit_font()).horizontalAdvance(unit) if unit else 0)
         if taken > room:
             found.append(f"{self._figure} {unit}")
-        delta = QFontMetrics(self._delta_font()).horizontalAdvance(self._delta)
-        if self._delta and not self._is_compact and taken + 8 + delta > room:
+        if self._delta and not self._is_compact and not self._fits_beside(taken) and not self._fits_beside_title():
             found.append(self._delta)
         return found + ([] if self.fits_title(self._title) else [self._title])
+
+    def _fits_beside(self, taken: int) -> bool:
+        """Whether the change has room in a line of which so much is taken."""
+        return taken + 8 + QFontMetrics(self._delta_font()).horizontalAdvance(self._delta) <= self._room()
+
+    def _fits_beside_title(self) -> bool:
+        return self._fits_beside(QFontMetrics(self._title_font()).horizontalAdvance(self._title))
 
     def height_when(self, tight: bool) -> int:
         return self._height(tight)
@@ -214,9 +220,11 @@ class MetricTile(QWidget):
         painter.setPen(active.color("text-dim"))
         painter.drawText(int(left), baseline, theme.elided(unit, unit_font, int(inner.right() - left)))
         if self._delta and not self._is_compact:
-            self._paint_delta(
-                painter, left + QFontMetrics(unit_font).horizontalAdvance(unit) + 8, inner.right(), baseline
-            )
+            taken = left + QFontMetrics(unit_font).horizontalAdvance(unit)
+            if not self._fits_beside(int(taken - inner.left())) and self._fits_beside_title():
+                baseline = int(inner.top()) + QFontMetrics(title_font).ascent() + 1
+                taken = inner.left() + QFontMetrics(title_font).horizontalAdvance(self._title)
+            self._paint_delta(painter, taken + 8, inner.right(), baseline)
 
     def _paint_delta(self, painter: QPainter, left: float, right: float, baseline: int) -> None:
         font = self._delta_font()
@@ -243,7 +251,9 @@ class MetricTile(QWidget):
         measure = QFontMetrics(font)
         painter.setFont(font)
         painter.setPen(active.color("text-dim"))
-        left, right, _ = self._note
+        left, right, short = self._note
+        if short and right and measure.horizontalAdvance(left) + measure.horizontalAdvance(right) + 8 > inner.width():
+            left = short
         if self._is_compact:
             left, right = self._compact_note(), ""
             if self._delta and left == self._delta:

@@ -44,7 +44,6 @@ class Notice(QFrame):
         self._close.setAccessibleName("Close this message")
         self._close.setToolTip("Close this message")
         self._close.clicked.connect(self._on_close_clicked)
-        self._close.setVisible(closable)
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 6, 6, 6)
         row.setSpacing(10)
@@ -52,6 +51,7 @@ class Notice(QFrame):
         row.addWidget(self._text, 1)
         row.addWidget(self._action)
         row.addWidget(self._close)
+        self._close.setVisible(closable)  # before it has a parent, this would open a window of its own
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Maximum)
         theme.current().changed.connect(self._draw_mark)
         self.hide()

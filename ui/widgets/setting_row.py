@@ -64,10 +64,14 @@ class SettingRow(QWidget):
 
     def set_sentence(self, text: str) -> None:
         self._sentence.setText(text)
+        self.control.setAccessibleDescription(text)
 
-    def show_error(self, text: str | None) -> None:
+    def sentence(self) -> str:
+        return self._sentence.text()
+
+    def show_error(self, text: str | None, before: str = "Not saved: ") -> None:
         """A sentence under the name and a red edge on the control; None takes both away."""
-        self._error.setText(f"Not saved: {text}" if text else "")
+        self._error.setText(f"{before}{text}" if text else "")
         self._error.setVisible(bool(text))
         self.control.setProperty("invalid", bool(text))
         self.control.style().unpolish(self.control)

@@ -41,13 +41,14 @@ def chat(
     gpu_layers: options.GpuLayers = None,
     kv_type: options.KvType = None,
     overflow: options.OverflowOption = None,
+    lora: options.Lora = None,
 ) -> None:
     """Talk in several turns. /help lists the commands, Ctrl-C stops an answer, Ctrl-D ends."""
     from workbench.cli import session
 
     choice = options.Choice(
         model, quant, context, mode, surface, system, seed, temperature, max_tokens, threads, gpu_layers, kv_type,
-        overflow,
+        overflow, tuple(lora or ()),
     )  # fmt: skip
     with session.opened() as workbench:
         conversation = Conversation(workbench, choice.knobs("hello"))

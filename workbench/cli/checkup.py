@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from workbench import __version__
 from workbench.cli import session
+from workbench.cli.models_shelf import leftover_sentence
 from workbench.core import EngineState, Knobs, Workbench
 from workbench.economics.unit import unknown_choices
 from workbench.errors import WorkbenchError
@@ -134,6 +135,9 @@ def _stores(workbench: Workbench) -> Iterator[Finding]:
     yield Finding("models", "fine", f"{count_text(len(entries))} models: {', '.join(item.name for item in entries)}")
     for sentence in workbench.library.problems:
         yield Finding("models", "problem", sentence, "Change the models folders in the settings.")
+    left = workbench.library.trash.leftovers()
+    if left:
+        yield Finding("models", "note", leftover_sentence(left))
     for entry in entries:
         if entry.problem is not None:
             yield Finding("models", "problem", f"{entry.name}: {entry.problem}", "Fetch the file again, or remove it.")

@@ -6,11 +6,15 @@ import dataclasses
 import json
 import re
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from workbench.cli import output
 from workbench.errors import WorkbenchError
+from workbench.history.model_figures import ModelUse
 from workbench.history.store import RunSummary
+from workbench.hub.gguf import ModelFile
 from workbench.hub.grouping import ModelEntry
 from workbench.metrics.stats import summarize
 from workbench.runs.record import CostEstimate, LoadReport, RunRecord, TelemetrySample
@@ -188,26 +192,53 @@ def _cost(estimate: CostEstimate | None) -> dict[str, Any]:
     }
 
 
-def model_object(entry: ModelEntry) -> dict[str, Any]:
-    """A model of the library with its files."""
+def model_object(entry: ModelEntry, uses: Mapping[Path, ModelUse | None] | None = None) -> dict[str, Any]:
+    """A model of the library with its files; `uses` by path tell when a file was used and how fast it was."""
     return {
         "name": entry.name,
         "demo": entry.demo,
+        "repository": entry.repo_id,
         "quantizations": list(entry.quantizations),
         "makeable": list(entry.makeable),
+        "size_bytes": entry.size_bytes,
         "problem": entry.problem,
-        "files": [
-            {
-                "path": str(file.path),
-                "quantization": file.quantization,
-                "architecture": file.architecture or None,
-                "parameters": file.parameters,
-                "size_bytes": file.size_bytes,
-                "trained_context_length": file.context_trained,
-                "problem": file.problem,
-            }
-            for file in entry.files
-        ],
+        "files": [{**file_object(file), **use_object((uses or {}).get(file.path))} for file in entry.files],
+    }
+
+
+def file_object(file: ModelFile) -> dict[str, Any]:
+    """A model file, or all parts of a split one."""
+    return {
+        "path": str(file.path),
+        "parts": [str(part) for part in file.parts],
+        "name": file.label or file.name,
+        "quantization": file.quantization,
+        "architecture": file.architecture or None,
+        "parameters": file.parameters,
+        "size_bytes": file.size_bytes,
+        "bits_per_weight": file.bits_per_weight,
+        "trained_context_length": file.context_trained,
+        "chat_templates": list(file.chat_templates),
+        "thinking_switch": file.thinking,
+        "license": file.license,
+        "origin": file.origin,
+        "read_only": file.is_read_only,
+        "repository": file.repo_id,
+        "revision": file.revision,
+        "aliases": list(file.aliases),
+        "also_at": [str(path) for path in file.also_at],
+        "problem": file.problem,
+        "warning": file.warning,
+    }
+
+
+def use_object(use: ModelUse | None) -> dict[str, Any]:
+    """Medians over the newest runs; null: never used, or never measured."""
+    return {
+        "runs": use.runs if use else 0,
+        "last_used_at": use.last_used_at if use else None,
+        "tps": use.decode_tps if use else None,
+        "prefill_tps": use.prefill_tps if use else None,
     }
 
 

@@ -1,44 +1,93 @@
-"""`workbench models`: the models on this machine."""
+"""`workbench models`: the commands about models, and the list of those on this machine."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import typer
 
-from workbench.cli import options
+from workbench.cli import (
+    exit_codes,
+    models_find,
+    models_fit,
+    models_keep,
+    models_make,
+    models_pull,
+    models_token,
+    options,
+)
 
-app = typer.Typer(name="models", help="The models on this machine.", rich_markup_mode=None, no_args_is_help=True)
+if TYPE_CHECKING:
+    from workbench.core import Workbench
+    from workbench.history.model_figures import ModelUse
+    from workbench.hub.gguf import ModelFile
+
+app = typer.Typer(
+    name="models",
+    help="Find, judge, fetch, keep and make models.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+HEADERS = ("model", "quantization", "size", "parameters", "from", "repository", "last used", "speed", "file")
+RIGHT = frozenset({2, 3, 7})
+SPARE = (8, 5, 3, 4)
 
 
-# A second command keeps the first one's name: Typer runs a lone command without it.
-@app.callback()
-def root() -> None:
-    """The models on this machine."""
-
-
-@app.command("list")
 def list_models(json: options.Json = False) -> None:
-    """List models with their quantizations; those in brackets are made on first use."""
-    from workbench.cli import session
+    """List the models on this machine; those in brackets are made on first use."""
+    from workbench.cli import models_session
 
-    with session.opened() as workbench:
+    with models_session.opened() as workbench:
         entries = workbench.library.list()
         problems = workbench.library.problems
+        left = workbench.library.trash.leftovers()
         folder = workbench.paths.models
+        uses = uses_of(workbench, [file for entry in entries for file in entry.files])
     if json:
         from workbench.cli.json_output import model_object, print_json
 
-        print_json([model_object(entry) for entry in entries])
+        print_json([model_object(entry, uses) for entry in entries])
         return
-    from workbench.cli.terminal import print_table
-    from workbench.units import bytes_text, count_text
+    from workbench.cli.models_shelf import leftover_sentence, library_rows
+    from workbench.cli.models_table import print_narrowed
 
-    rows = []
-    for entry in entries:
-        for file in entry.files:
-            sizes = [bytes_text(file.size_bytes), count_text(file.parameters)]
-            rows.append([entry.name, file.quantization or "", *sizes, file.problem or str(file.path)])
-        rows += [[entry.name, f"({name})", "", "", "made on first use"] for name in entry.makeable]
-    print_table(["model", "quantization", "size", "parameters", "file"], rows, frozenset({2, 3}))
+    print_narrowed(HEADERS, library_rows(entries, uses), RIGHT, SPARE)
     for problem in problems:
         typer.echo(problem, err=True)
+    if left:
+        typer.echo(leftover_sentence(left), err=True)
+    if any(entry.makeable for entry in entries):
+        typer.echo("Quantizations in brackets are made on first use.", err=True)
     typer.echo(f"GGUF files in {folder} are found by their names; a path works everywhere.", err=True)
+
+
+def uses_of(workbench: Workbench, files: Iterable[ModelFile]) -> dict[Path, ModelUse | None]:
+    """What the history knows of each file: by its path, else by its content, for one that was moved."""
+    known = workbench.models.model_use()
+    return {
+        file.path: known.get(str(file.path)) or known.get(workbench.library.sha256_of(file) or "") for file in files
+    }
+
+
+def _register() -> None:
+    commands = (
+        ("search", models_find.search),
+        ("catalog", models_find.catalog),
+        ("show", models_find.show),
+        ("fit", models_fit.fit),
+        ("pull", models_pull.pull),
+        ("list", list_models),
+        ("add", models_keep.add),
+        ("verify", models_keep.verify),
+        ("rm", models_keep.remove),
+        ("undelete", models_keep.undelete),
+        ("quantize", models_make.quantize),
+    )
+    for name, command in commands:
+        app.command(name, epilog=exit_codes.epilog())(command)
+    app.add_typer(models_token.app)
+
+
+_register()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import sys
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from workbench.errors import UserError
 
 if TYPE_CHECKING:
     from workbench.core import Knobs
+    from workbench.runs.spec import Adapter
 
 
 LARGEST_TEXT_BYTES = 64 * 1024 * 1024
@@ -50,6 +52,10 @@ GpuLayers = Annotated[
     str | None, typer.Option("--gpu-layers", metavar="auto|all|N", help="Layers to offload; else as many as fit.")
 ]
 KvType = Annotated[str | None, typer.Option("--kv-type", metavar="TYPE", help="Type of the KV cache: f16, q8_0 ...")]
+Lora = Annotated[
+    list[str] | None,
+    typer.Option("--lora", metavar="PATH[:SCALE]", help="A LoRA adapter in GGUF format; may be given several times."),
+]
 OverflowOption = Annotated[
     OverflowPolicy | None, typer.Option("--overflow", help="What to do with a prompt longer than the context.")
 ]
@@ -85,6 +91,7 @@ class Choice:
     gpu_layers: str | None = None
     kv_type: str | None = None
     overflow: OverflowPolicy | None = None
+    lora: tuple[str, ...] = ()
 
     def knobs(self, prompt: str) -> Knobs:
         from workbench.core import Knobs
@@ -104,6 +111,7 @@ class Choice:
             gpu_layers=gpu_layers(self.gpu_layers),
             kv_type=self.kv_type,
             overflow=self.overflow.value if self.overflow else None,
+            adapters=tuple(adapter(text) for text in self.lora),
         )
 
 
@@ -116,6 +124,22 @@ def gpu_layers(text: str | None) -> int | None:
     if not text.isdecimal():
         raise UsageProblem(f"--gpu-layers is {text!r}; it must be auto, all or a number.")
     return int(text)
+
+
+def adapter(text: str) -> Adapter:
+    """From PATH or PATH:SCALE. A colon inside a path is part of it where a file of that name exists."""
+    from workbench.runs.spec import Adapter
+
+    text = _whole(text)
+    path, colon, scale = text.rpartition(":")
+    if not colon or not path or os.path.exists(os.path.expanduser(text)):
+        return Adapter(text)
+    try:
+        return Adapter(path, float(scale))
+    except ValueError:
+        if os.path.exists(os.path.expanduser(path)):
+            raise UsageProblem(f"--lora {text!r}: the scale {scale!r} is no number.") from None
+        return Adapter(text)
 
 
 def read_prompt(prompt: str | None, file: Path | None) -> str:

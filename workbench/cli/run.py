@@ -36,13 +36,14 @@ def run(
     gpu_layers: options.GpuLayers = None,
     kv_type: options.KvType = None,
     overflow: options.OverflowOption = None,
+    lora: options.Lora = None,
     json: options.Json = False,
     no_stream: NoStream = False,
 ) -> None:
     """Run one prompt. The answer streams to standard output, its figures follow on standard error."""
     choice = options.Choice(
         model, quant, context, mode, surface, system, seed, temperature, max_tokens, threads, gpu_layers, kv_type,
-        overflow,
+        overflow, tuple(lora or ()),
     )  # fmt: skip
     output.duty.is_run = True
     knobs = options.with_document(choice.knobs(options.read_prompt(prompt, file)), document)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from workbench.engine.llama import lib
 from workbench.engine.weights import Weights
+from workbench.errors import Bug
 from workbench.runs.spec import EngineOptions
 
 DECODED, NO_SLOT, ABORTED = 0, 1, 2
@@ -134,6 +136,17 @@ class Context:
 
     def set_threads(self, threads: int) -> None:
         lib.llama_set_n_threads(self.pointer, threads, threads)
+
+    def use_adapters(self, adapters: Sequence[tuple[Any, float]]) -> None:
+        """From here on these, each with its scale, and no others. All sequences are forgotten: what the memory holds of
+        them was computed with the adapters before."""
+        lib.llama_memory_clear(self.memory, False)
+        size = max(len(adapters), 1)
+        pointers = (lib.llama_adapter_lora_p_ctypes * size)(*(pointer for pointer, _scale in adapters))
+        scales = (ctypes.c_float * size)(*(scale for _pointer, scale in adapters))
+        result = lib.llama_set_adapters_lora(self.pointer, pointers, len(adapters), scales)
+        if result != 0:
+            raise Bug(f"llama.cpp did not take {len(adapters)} adapters that it had loaded (code {result}).")
 
     def decode(self) -> int:
         """Evaluates the batch. 0: done; 1: no room; 2: aborted; negative: llama.cpp failed."""

@@ -10,8 +10,9 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
+from array import array
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +20,7 @@ from workbench.runs.record import DeviceDescription
 
 LOG_TAIL_LINES = 40
 _LEVEL_DEBUG, _LEVEL_CONTINUE = 1, 5
+_OVERRIDE_TEXT_BYTES = 127
 _DEVICE_KINDS: tuple[Any, ...] = ("cpu", "gpu", "igpu", "accel", "gpu")
 
 
@@ -80,8 +82,11 @@ class LogCapture:
         return "\n".join(self.tail)
 
 
-def _c_function(name: str, result: Any, *arguments: Any) -> Any:
-    """A function of the ggml libraries, which llama_cpp does not wrap; found through their loaded handles."""
+def c_function(name: str, result: Any, *arguments: Any) -> Any:
+    """A function of the ggml libraries, which llama_cpp does not wrap; found through their loaded handles.
+
+    Raises AttributeError for a name that this build does not have.
+    """
     from llama_cpp import _ggml
 
     for library in (_ggml.libggml, lib._lib):
@@ -101,12 +106,12 @@ def _text(value: bytes | None) -> str:
 def list_devices() -> tuple[DeviceDescription, ...]:
     """The devices this build can use, with their memory in bytes."""
     pointer, size_p = ctypes.c_void_p, ctypes.POINTER(ctypes.c_size_t)
-    count = _c_function("ggml_backend_dev_count", ctypes.c_size_t)
-    get = _c_function("ggml_backend_dev_get", pointer, ctypes.c_size_t)
-    name = _c_function("ggml_backend_dev_name", ctypes.c_char_p, pointer)
-    description = _c_function("ggml_backend_dev_description", ctypes.c_char_p, pointer)
-    kind = _c_function("ggml_backend_dev_type", ctypes.c_int, pointer)
-    memory = _c_function("ggml_backend_dev_memory", None, pointer, size_p, size_p)
+    count = c_function("ggml_backend_dev_count", ctypes.c_size_t)
+    get = c_function("ggml_backend_dev_get", pointer, ctypes.c_size_t)
+    name = c_function("ggml_backend_dev_name", ctypes.c_char_p, pointer)
+    description = c_function("ggml_backend_dev_description", ctypes.c_char_p, pointer)
+    kind = c_function("ggml_backend_dev_type", ctypes.c_int, pointer)
+    memory = c_function("ggml_backend_dev_memory", None, pointer, size_p, size_p)
     devices = []
     for index in range(count()):
         device = get(index)
@@ -128,9 +133,9 @@ def list_devices() -> tuple[DeviceDescription, ...]:
 def build_description() -> str:
     """Versions of llama.cpp, ggml and the binding, and the instruction sets of this build."""
     binding = _binding_version()
-    ggml = _text(_c_function("ggml_version", ctypes.c_char_p)())
-    commit = _text(_c_function("ggml_commit", ctypes.c_char_p)())
-    llama = _c_function("llama_version", ctypes.c_char_p)
+    ggml = _text(c_function("ggml_version", ctypes.c_char_p)())
+    commit = _text(c_function("ggml_commit", ctypes.c_char_p)())
+    llama = c_function("llama_version", ctypes.c_char_p)
     features = _text(lib.llama_print_system_info())
     used = [part.split("=")[0].split(":")[-1].strip() for part in features.split("|") if part.strip().endswith("= 1")]
     return f"llama.cpp {_text(llama())}, ggml {ggml} ({commit}), llama-cpp-python {binding}; {' '.join(used)}"
@@ -155,3 +160,28 @@ def schema_to_grammar(schema: str) -> str:
 
 def start_backend() -> None:
     lib.llama_backend_init()
+
+
+def quantize_weights(values: Mapping[str, array[float]]) -> Any:
+    """Importance values by tensor as the list that llama.cpp's quantizer takes; `values` must outlive its use."""
+    entries = (lib.llama_model_imatrix_data * (len(values) + 1))()
+    for entry, (name, numbers) in zip(entries, values.items(), strict=False):
+        entry.name = name.encode()
+        entry.data = ctypes.cast((ctypes.c_float * len(numbers)).from_buffer(numbers), ctypes.POINTER(ctypes.c_float))
+        entry.size = len(numbers)
+    # The last entry stays empty, which ends the list.
+    return entries
+
+
+def quantize_overrides(values: Mapping[str, str | int]) -> Any:
+    """Metadata for the file that the quantizer writes; texts are cut to the 127 bytes that llama.cpp takes."""
+    entries = (lib.llama_model_kv_override * (len(values) + 1))()
+    for entry, (key, value) in zip(entries, values.items(), strict=False):
+        entry.key = key.encode()
+        if isinstance(value, str):
+            entry.tag = lib.LLAMA_KV_OVERRIDE_TYPE_STR
+            entry.value.val_str = value.encode()[:_OVERRIDE_TEXT_BYTES].decode("utf-8", "ignore").encode()
+        else:
+            entry.tag = lib.LLAMA_KV_OVERRIDE_TYPE_INT
+            entry.value.val_i64 = value
+    return entries

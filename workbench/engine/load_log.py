@@ -19,7 +19,14 @@ _PURPOSES: dict[str, Purpose] = {
     "model": "weights", "KV": "kv", "RS": "recurrent", "compute": "compute", "output": "output",
 }  # fmt: skip
 # "llama_kv_cache: size = 1953.50 MiB (1000192 cells, ...": the sum of a cache's buffers, also of those only planned.
-_CACHE = re.compile(r"^llama_\w+: size =\s*(?P<size>[\d.]+) MiB \(")
+_CACHE = re.compile(r"^(?P<memory>llama_\w+): size =\s*(?P<size>[\d.]+) MiB \(\s*(?P<cells>\d+) cells")
+# Debug lines, which only a planning process reads: where a layer's weights and its part of a cache go.
+_LAYER = re.compile(r"^load_tensors: layer\s+(\d+) assigned to device ([^,\s]+)")
+_CACHE_LAYER = re.compile(r"^llama_\w+[:,] layer\s+\d+: dev = (\S+)")
+_HOST = "_Host"
+_NO_FLASH = re.compile(r"Flash Attention\b.*\b(?:disabled|not supported)")
+# Buffer types in which the CPU back end keeps weights in a layout of its own.
+_EXTRA_TYPES = ("_REPACK", "_KLEIDIAI", "AMX", "SPACEMIT")
 _OFFLOADED = re.compile(r"offloaded (\d+)/\d+ layers to GPU")
 _ARCHITECTURE = re.compile(r"unknown model architecture: '([^']*)'")
 _ERROR = re.compile(r"error loading model: (?P<why>.*)$")
@@ -33,6 +40,11 @@ class LoadLog:
     def __init__(self) -> None:
         self.offloaded_layers = 0
         self.planned_cache_bytes = 0
+        self.planned_cells = 0
+        self.is_flash_refused = False
+        self.layer_devices: dict[int, str] = {}
+        self._cache_layers: list[str] = []
+        self._planned: dict[tuple[Purpose, str], int] = {}
         self._sizes: dict[tuple[Purpose, str], int] = {}
         self._lines: list[str] = []
 
@@ -40,14 +52,45 @@ class LoadLog:
         self._lines.append(line)
         if match := _BUFFER.search(line):
             purpose, device = _PURPOSES[match["kind"]], match["device"]
-            if device.endswith("_REPACK"):
-                purpose, device = "repacked", device.removesuffix("_REPACK")
+            if device.endswith(_EXTRA_TYPES):
+                purpose, device = "repacked", "CPU"
             key = (purpose, device.removesuffix("_Mapped"))
             self._sizes[key] = self._sizes.get(key, 0) + round(float(match["size"]) * _MIB)
         elif match := _CACHE.search(line):
-            self.planned_cache_bytes += round(float(match["size"]) * _MIB)
+            self._plan_cache(match)
         elif match := _OFFLOADED.search(line):
             self.offloaded_layers = int(match[1])
+        elif match := _LAYER.search(line):
+            self.layer_devices[int(match[1])] = match[2]
+        elif match := _CACHE_LAYER.search(line):
+            self._cache_layers.append(match[1])
+        elif _NO_FLASH.search(line):
+            self.is_flash_refused = True
+
+    def _plan_cache(self, match: re.Match[str]) -> None:
+        """The layers of one cache are equally large, as far as the log tells."""
+        size, layers = round(float(match["size"]) * _MIB), self._cache_layers or ["CPU"]
+        self.planned_cache_bytes += size
+        is_recurrent = "recurrent" in match["memory"]
+        # A running state has one place for each sequence, and keeps no books on tokens.
+        self.planned_cells += 0 if is_recurrent else int(match["cells"])
+        for device in dict.fromkeys(layers):
+            key: tuple[Purpose, str] = ("recurrent" if is_recurrent else "kv", device)
+            self._planned[key] = self._planned.get(key, 0) + size * layers.count(device) // len(layers)
+        self._cache_layers = []
+
+    def has_planned(self, purpose: Purpose) -> bool:
+        """Whether there is a buffer for it at all; those of a plan are empty."""
+        return any(key[0] == purpose for key in self._sizes)
+
+    def planned_items(self) -> tuple[MemoryItem, ...]:
+        """What a planned context would take: caches, compute and output buffers. Memory of the host is "CPU"."""
+        sizes = dict(self._planned)
+        for (purpose, device), size in self._sizes.items():
+            if purpose in ("compute", "output"):
+                key = (purpose, "CPU" if device.endswith(_HOST) else device)
+                sizes[key] = sizes.get(key, 0) + size
+        return tuple(MemoryItem(purpose, device, size) for (purpose, device), size in sizes.items())
 
     def memory_items(self) -> tuple[MemoryItem, ...]:
         return tuple(MemoryItem(purpose, device, size) for (purpose, device), size in self._sizes.items())

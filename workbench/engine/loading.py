@@ -12,9 +12,10 @@ from typing import Any, Literal
 import psutil
 
 from workbench.engine import chat, llama
+from workbench.engine.adapters import AdapterShelf, CheckedAdapter, adapter_warnings, check_adapters
 from workbench.engine.context import Context
 from workbench.engine.load_log import LoadLog
-from workbench.engine.memory_check import check_memory, kv_bytes
+from workbench.engine.memory_check import check_memory, layers_that_fit
 from workbench.engine.model_file import Header, check_model_file, fingerprint
 from workbench.engine.prompt import ChatFormat
 from workbench.engine.quantization import quantization_name
@@ -32,12 +33,14 @@ _TEMPLATE_KEY = "tokenizer.chat_template"
 
 @dataclass(slots=True)
 class Loaded:
-    """What the child holds: weights, one context made from them, and what was said about both."""
+    """What the child holds: weights and adapters, one context made from them, and what was said about them."""
 
     path: str
     options: EngineOptions
     header: Header
     weights: Weights
+    shelf: AdapterShelf
+    adapters: tuple[CheckedAdapter, ...]
     context: Context
     form: ChatFormat
     report: LoadReport
@@ -67,26 +70,34 @@ class Loader:
         held = self.loaded
         if held is not None and _is_same_file(held, model.path) and _same_weights(held.options, options):
             return self._reload(held, options, memory_check, progress)
-        self.unload()
         start = time.perf_counter_ns()
+        # First of all: a file of no use is no reason to give up what is loaded.
         header = check_model_file(model.path)
+        _check_is_model(header, model.path)
+        adapters = check_adapters(options.adapters, header)
+        self.unload()
         _check_kv_types(options)
         if memory_check and not self._has_gpu:
-            check_memory(model.path, header, options, header.size_bytes, self._log)
+            size_bytes = header.size_bytes + sum(adapter.header.size_bytes for adapter in adapters)
+            check_memory(model.path, header, options, size_bytes, self._log)
         gpu_layers = self._gpu_layers(options, header)
         weights = self._load_weights(model, options, gpu_layers, progress)
         load_ms = _ms_since(start)
         try:
             form = read_chat_format(weights, header, self._renderer)
+            shelf = AdapterShelf(weights, self._log)
+            pointers = shelf.take(adapters)
             context, context_log, context_ms = self._make_context(weights, options, progress)
         except BaseException:
             weights.close()
             raise
+        if pointers:
+            context.use_adapters(pointers)
         # Part of `load_ms`, so that it counts as cold start and the first request finds everything ready.
         load_ms += self._warm_templates(weights, form)
-        report = self._report(model, options, header, weights, form, context_log)
+        report = self._report(model, options, header, weights, form, context_log, adapters)
         report = replace(report, load_ms=load_ms, context_ms=context_ms)
-        self.loaded = Loaded(model.path, options, header, weights, context, form, report)
+        self.loaded = Loaded(model.path, options, header, weights, shelf, adapters, context, form, report)
         return report
 
     def _warm_templates(self, weights: Weights, form: ChatFormat) -> float:
@@ -102,15 +113,11 @@ class Loader:
             self.loaded = None
 
     def _reload(self, held: Loaded, options: EngineOptions, memory_check: bool, progress: Progress) -> LoadReport:
-        threads = _thread_count(options)
-        if replace(options, threads=None) == replace(held.options, threads=None):
-            held.context.set_threads(threads)
-            held.options = options
-            held.report = replace(
-                held.report, reused="model", threads=threads, start_ms=None, load_ms=None, context_ms=None
-            )
-            return held.report
+        adapters = check_adapters(options.adapters, held.header)
+        if _without_cheap(options) == _without_cheap(held.options):
+            return self._keep_context(held, options, adapters)
         _check_kv_types(options)
+        pointers = held.shelf.take(adapters)
         held.context.close()
         try:
             if memory_check and not self._has_gpu:
@@ -121,11 +128,34 @@ class Loader:
             held.weights.close()
             self.loaded = None
             raise
+        if pointers:
+            context.use_adapters(pointers)
+        held.shelf.keep_only(adapters)
         model = ModelRef(held.path, "")
-        report = self._report(model, options, held.header, held.weights, held.form, context_log)
-        held.context, held.options = context, options
+        report = self._report(model, options, held.header, held.weights, held.form, context_log, adapters)
+        held.context, held.options, held.adapters = context, options, adapters
         held.report = replace(report, reused="weights", context_ms=context_ms)
         return held.report
+
+    def _keep_context(self, held: Loaded, options: EngineOptions, adapters: tuple[CheckedAdapter, ...]) -> LoadReport:
+        """Other threads apply at once; other adapters are loaded into the context there is, which they empty."""
+        start = time.perf_counter_ns()
+        threads = _thread_count(options)
+        report = replace(held.report, reused="model", threads=threads, start_ms=None, load_ms=None, context_ms=None)
+        if _in_use(adapters) != _in_use(held.adapters):
+            pointers = held.shelf.take(adapters)
+            held.context.use_adapters(pointers)
+            held.shelf.keep_only(adapters)
+            others = tuple(text for text in report.warnings if text not in adapter_warnings(held.adapters))
+            report = replace(
+                report,
+                reused="weights",
+                context_ms=_ms_since(start),
+                warnings=(*others, *adapter_warnings(adapters)),
+            )
+        held.context.set_threads(threads)
+        held.options, held.adapters, held.report = options, adapters, report
+        return report
 
     def _load_weights(self, model: ModelRef, options: EngineOptions, gpu_layers: int, progress: Progress) -> Weights:
         def on_progress(fraction: float) -> bool:
@@ -166,20 +196,14 @@ class Loader:
         return context, context_log, _ms_since(start)
 
     def _gpu_layers(self, options: EngineOptions, header: Header) -> int:
-        """None means as many as fit: judged by file size and free memory, with a fifth of it kept free."""
+        """None means as many as fit."""
         if options.gpu_layers is not None:
             return options.gpu_layers
-        free = sum(d.memory_free_bytes or 0 for d in self._devices if d.kind in ("gpu", "igpu"))
-        layers = (header.number("block_count") or 0) + 1
-        per_layer = (header.size_bytes + (kv_bytes(header, options) or 0)) / max(layers, 1)
-        if not free or not per_layer:
-            return 0
-        fitting = int(free * 0.8 / per_layer)
-        return GPU_LAYERS_ALL if fitting >= layers else fitting
+        return layers_that_fit(header, options, self._devices)
 
     def _report(
         self, model: ModelRef, options: EngineOptions, header: Header, weights: Weights, form: ChatFormat,
-        context_log: LoadLog,
+        context_log: LoadLog, adapters: tuple[CheckedAdapter, ...],
     ) -> LoadReport:  # fmt: skip
         trained = header.number("context_length")
         return LoadReport(
@@ -198,7 +222,7 @@ class Loader:
             chat_templates=tuple(name for name in form.templates if _TEMPLATE_KEY in header.values),
             thinking_switch=form.switch,
             memory=(*self._weights_log.memory_items(), *context_log.memory_items()),
-            warnings=self._warnings(options, header, trained),
+            warnings=(*self._warnings(options, header, trained), *adapter_warnings(adapters)),
         )
 
     def _warnings(self, options: EngineOptions, header: Header, trained: int | None) -> tuple[str, ...]:
@@ -269,6 +293,28 @@ def _not_generative(path: str) -> ModelFileError:
         "a vocabulary). Choose a chat or text generation model.",
         code="not_generative",
     )
+
+
+def _check_is_model(header: Header, path: str) -> None:
+    kind = header.values.get("general.type")
+    name = os.path.basename(path)
+    if kind == "adapter":
+        raise ModelFileError(
+            f"{name} is a LoRA adapter, not a model. Choose the model that it was trained on, and give the adapter "
+            "beside it.",
+            code="not_generative",
+        )
+    if kind == "imatrix":
+        raise ModelFileError(f"{name} is an importance matrix, not a model. Choose a model.", code="not_generative")
+
+
+def _in_use(adapters: tuple[CheckedAdapter, ...]) -> list[tuple[object, ...]]:
+    return [(adapter.key, adapter.scale) for adapter in adapters]
+
+
+def _without_cheap(options: EngineOptions) -> EngineOptions:
+    """The options without those that a context takes over while it is there."""
+    return replace(options, threads=None, adapters=())
 
 
 def _is_same_file(held: Loaded, path: str) -> bool:

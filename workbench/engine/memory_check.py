@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import psutil
 
 from workbench.engine import llama
 from workbench.engine.context import Context
@@ -12,7 +11,9 @@ from workbench.engine.load_log import LoadLog
 from workbench.engine.model_file import Header
 from workbench.engine.weights import Weights
 from workbench.errors import OutOfMemory
-from workbench.runs.spec import EngineOptions
+from workbench.metrics.free_memory import free_bytes
+from workbench.runs.record import DeviceDescription
+from workbench.runs.spec import GPU_LAYERS_ALL, EngineOptions
 
 _KV_BYTES = {
     "f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "q5_1": 24 / 32, "q5_0": 22 / 32, "q4_1": 20 / 32,
@@ -42,7 +43,7 @@ def check_memory(path: str, header: Header, options: EngineOptions, weights_byte
     Most loads are far from the limit, which an upper bound from the header shows at once. Near the limit llama.cpp
     itself plans the context without taking its memory: exact, but it reads the vocabulary once more.
     """
-    available = int(psutil.virtual_memory().available)
+    available = free_bytes()
     books = options.context_length * options.parallel * _CELL_BYTES
     fixed = weights_bytes + books + _SPARE_BYTES
     most = _upper_bound(header, options)
@@ -81,6 +82,17 @@ def plan(path: str, options: EngineOptions, log: llama.LogCapture) -> Need | Non
             weights.close()
     compute = sum(item.size_bytes for item in lines.memory_items() if item.purpose == "compute")
     return Need(lines.planned_cache_bytes, compute)
+
+
+def layers_that_fit(header: Header, options: EngineOptions, devices: Sequence[DeviceDescription]) -> int:
+    """How many layers a GPU takes, by file size and free memory with a fifth of it kept free; -1: all."""
+    free = sum(device.memory_free_bytes or 0 for device in devices if device.kind in ("gpu", "igpu"))
+    layers = (header.number("block_count") or 0) + 1
+    per_layer = (header.size_bytes + (kv_bytes(header, options) or 0)) / max(layers, 1)
+    if not free or not per_layer:
+        return 0
+    fitting = int(free * 0.8 / per_layer)
+    return GPU_LAYERS_ALL if fitting >= layers else fitting
 
 
 def kv_bytes(header: Header, options: EngineOptions) -> int | None:

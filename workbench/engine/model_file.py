@@ -5,6 +5,7 @@ llama.cpp checks much of this itself, but some broken files make it abort or ask
 
 from __future__ import annotations
 
+import math
 import mmap
 import re
 import struct
@@ -47,11 +48,25 @@ def is_markup(text: str) -> bool:
     return _TAG.fullmatch(text) is not None and _HTML_TAG.fullmatch(text) is None
 
 
+@dataclass(frozen=True, slots=True)
+class TensorPlace:
+    """`shape` has the row length first, as ggml has it; `kind` is a ggml type; `start` counts from the file's."""
+
+    shape: tuple[int, ...]
+    kind: int
+    start: int
+
+
 @dataclass(slots=True)
 class Header:
-    """What a file says of itself. `values` holds scalars, strings and short lists; long arrays are skipped."""
+    """What a file says of itself. `values` holds scalars, strings and short lists; long arrays are skipped.
+
+    `tensors` are those of all parts; `data_start` is how many bytes the headers of all parts take.
+    """
 
     values: dict[str, Any] = field(default_factory=dict)
+    tensors: dict[str, TensorPlace] = field(default_factory=dict)
+    data_start: int = 0
     control_texts: tuple[str, ...] = ()
     markup_texts: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
@@ -82,6 +97,9 @@ def check_model_file(path: str) -> Header:
     header.files = tuple(files)
     header.fingerprint = fingerprint(header.files)
     header.size_bytes = sum(file.stat().st_size for file in files)
+    for later in headers[1:]:
+        header.tensors |= later.tensors
+        header.data_start += later.data_start
     return header
 
 
@@ -147,7 +165,7 @@ class _Reader:
             else:
                 header.values[key] = self._value(kind)
         header.control_texts, header.markup_texts = self._special_texts(token_starts, token_types)
-        self._check_tensors(tensors, header.values.get("general.alignment", 32))
+        self._read_tensors(header, tensors, header.values.get("general.alignment", 32))
         return header
 
     def _damaged(self, why: str) -> ModelFileError:
@@ -237,7 +255,7 @@ class _Reader:
                     found[kind].append(text)
         return tuple(found[_CONTROL]), tuple(found[_USER_DEFINED])
 
-    def _check_tensors(self, count: int, alignment: Any) -> None:
+    def _read_tensors(self, header: Header, count: int, alignment: Any) -> None:
         if not isinstance(alignment, int) or alignment <= 0 or alignment & (alignment - 1) or alignment > 1 << 20:
             raise self._damaged(f"an alignment of {alignment} bytes")
         ends = [0]
@@ -246,18 +264,19 @@ class _Reader:
             dimensions = self._number("<I")
             if not 1 <= dimensions <= _MAX_DIMENSIONS:
                 raise self._damaged(f"tensor {name!r} has {dimensions:,} dimensions")
-            elements = 1
-            row = 0
-            for index in range(dimensions):
-                size = self._number("<Q")
-                row = size if index == 0 else row
-                elements *= size
+            shape = tuple(self._number("<Q") for _ in range(dimensions))
+            elements = math.prod(shape)
             kind, offset = self._number("<I"), self._number("<Q")
             block, block_bytes = _BLOCKS.get(kind, (1, 0))
-            if elements == 0 or row % block or elements >= 1 << 62 or offset % alignment:
+            if elements == 0 or shape[0] % block or elements >= 1 << 62 or offset % alignment:
                 raise self._damaged(f"tensor {name!r} has an impossible shape or place")
+            header.tensors[name] = TensorPlace(shape, kind, offset)
             ends.append(offset + elements // block * block_bytes)
         start = -(-self._at // alignment) * alignment
         if start + max(ends) > self._end and count:
             missing = start + max(ends) - self._end
             raise self._damaged(f"{missing:,} bytes are missing at its end")
+        header.data_start = start
+        header.tensors = {
+            name: TensorPlace(place.shape, place.kind, start + place.start) for name, place in header.tensors.items()
+        }

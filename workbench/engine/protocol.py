@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, Any, TypeAlias
 
 from workbench.engine import api
+from workbench.engine.file_types import QuantizeOptions
 from workbench.errors import WorkbenchError, from_code
+from workbench.runs.memory_plan import MemoryPlan
 from workbench.runs.record import LoadReport
 from workbench.runs.spec import EngineOptions, ModelRef, from_plain
 
@@ -63,10 +65,27 @@ class Render:
 
 @dataclass(frozen=True, slots=True)
 class Quantize:
+    """The answer is `QuantizePlanned`, then progress and `QuantizeDone` unless `only_plan` is set."""
+
     source: str
     target: str
     type_name: str
     threads: int
+    options: QuantizeOptions = field(default_factory=QuantizeOptions)
+    only_plan: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlanMemory:
+    """The answer is one `MemoryPlanned` with a plan for each of `options`, in order."""
+
+    path: str
+    options: tuple[EngineOptions, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlanned:
+    plans: tuple[MemoryPlan, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +136,31 @@ class RenderFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class QuantizePlanned:
+    """What llama.cpp will write, to within a few KiB, and whether it will refuse for want of a matrix."""
+
+    size_bytes: int
+    needs_matrix: bool
+
+
+@dataclass(frozen=True, slots=True)
 class QuantizeProgressed:
     fraction: float
 
 
 @dataclass(frozen=True, slots=True)
 class QuantizeDone:
+    """`engine_build` made it; `notes` are sentences about what may disappoint."""
+
     size_bytes: int
+    engine_build: str = ""
+    notes: tuple[str, ...] = ()
 
 
 Message: TypeAlias = (
     Load | CancelLoad | Run | Cancel | AnswerNow | Render | Quantize
-    | Hello | LoadProgressed | LoadDone | WorkFailed | Rendered | RenderFailed | QuantizeProgressed | QuantizeDone
+    | Hello | LoadProgressed | LoadDone | WorkFailed | Rendered | RenderFailed | QuantizePlanned
+    | QuantizeProgressed | QuantizeDone | PlanMemory | MemoryPlanned
     | api.EngineEvent
 )  # fmt: skip
 
@@ -136,7 +168,8 @@ _CLASSES: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
         Load, CancelLoad, Run, Cancel, AnswerNow, Render, Quantize,
-        Hello, LoadProgressed, LoadDone, WorkFailed, Rendered, RenderFailed, QuantizeProgressed, QuantizeDone,
+        Hello, LoadProgressed, LoadDone, WorkFailed, Rendered, RenderFailed, QuantizePlanned,
+        QuantizeProgressed, QuantizeDone, PlanMemory, MemoryPlanned,
         api.PromptReady, api.PrefillStarted, api.PrefillProgress, api.PrefillEnded, api.Tokens, api.Shifted,
         api.RequestFinished, api.RequestFailed, api.RequestCancelled,
     )

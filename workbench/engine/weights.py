@@ -60,7 +60,16 @@ class Weights:
         return Weights(pointer, path) if pointer else None
 
     def close(self) -> None:
+        """Also frees the adapters that `load_adapter` gave and nobody freed."""
         lib.llama_model_free(self.pointer)
+
+    def load_adapter(self, path: str) -> Any | None:
+        """A pointer for `Context.use_adapters`; None when llama.cpp refused, its log says why."""
+        return lib.llama_adapter_lora_init(self.pointer, path.encode()) or None
+
+    def free_adapter(self, pointer: Any) -> None:
+        """No context may use it any more."""
+        lib.llama_adapter_lora_free(pointer)
 
     def metadata(self, key: str) -> str | None:
         """A scalar of the file's metadata as text; None when it has no such key."""

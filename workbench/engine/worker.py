@@ -1,6 +1,6 @@
-"""Entry point of the engine's child processes: `python -P -m workbench.engine.worker engine|render|quantize ...`.
+"""Entry point of the engine's child processes: `python -P -m workbench.engine.worker engine|render|quantize|plan ...`.
 
-The engine role loads models and runs requests; the other two do one small dangerous thing each. All of them speak
+The engine role loads models and runs requests; the others do one small dangerous thing each. All of them speak
 the frames of `protocol` on standard input and output, and end when their input ends.
 """
 
@@ -50,6 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from workbench.engine.quantization import serve
 
         serve(commands, EventWriter(events))
+    elif role == "plan":
+        from workbench.engine import plan
+
+        plan.serve(commands, EventWriter(events))
     else:
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         EngineWorker(EventWriter(events), command).serve(commands)

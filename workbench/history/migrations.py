@@ -106,7 +106,31 @@ _MODEL_HASHES = Step(
     ),
 )
 
-STEPS: tuple[Step, ...] = (_RUNS, _MODEL_HASHES)
+# What a list of models asks of all runs: each index alone answers when and how often, without reading a row.
+_MODEL_FIGURES = Step(
+    "0003_model_figures",
+    (
+        "CREATE INDEX runs_by_path ON runs (model_path, deleted_at, status, started_at DESC, tps)",
+        "CREATE INDEX runs_by_hash ON runs (model_sha256, deleted_at, status, started_at DESC, tps)",
+        """
+        CREATE TABLE memory_checks (
+            number INTEGER PRIMARY KEY,
+            checked_at TEXT NOT NULL,
+            model_path TEXT NOT NULL,
+            sha256 TEXT,
+            context_length INTEGER NOT NULL,
+            kv_type TEXT NOT NULL,
+            gpu_layers INTEGER NOT NULL,
+            basis TEXT NOT NULL,
+            parts TEXT NOT NULL
+        )
+        """,
+        "CREATE INDEX memory_checks_by_path ON memory_checks (model_path, number)",
+        "CREATE INDEX memory_checks_by_hash ON memory_checks (sha256, number)",
+    ),
+)
+
+STEPS: tuple[Step, ...] = (_RUNS, _MODEL_HASHES, _MODEL_FIGURES)
 
 
 def migrate(connection: sqlite3.Connection, steps: Sequence[Step] = STEPS) -> list[str]:

@@ -142,13 +142,13 @@ def purge(connection: sqlite3.Connection, ids: Sequence[str], before: str) -> in
 def model_hash(connection: sqlite3.Connection, path: str, size_bytes: int, mtime_ns: int) -> str | None:
     row = connection.execute(
         "SELECT sha256 FROM model_hashes WHERE path = ? AND size_bytes = ? AND mtime_ns = ?",
-        (_path_text(path), size_bytes, mtime_ns),
+        (path_text(path), size_bytes, mtime_ns),
     ).fetchone()
     return None if row is None else str(row[0])
 
 
 def remember_model_hash(connection: sqlite3.Connection, path: str, size_bytes: int, mtime_ns: int, sha256: str) -> None:
-    path = _path_text(path)
+    path = path_text(path)
     connection.execute("INSERT OR REPLACE INTO model_hashes VALUES (?, ?, ?, ?)", (path, size_bytes, mtime_ns, sha256))
     # Runs that began before the file was last written may have used another content.
     written_at = datetime.fromtimestamp(mtime_ns / 1e9, UTC).isoformat()
@@ -176,7 +176,7 @@ def _columns(record: RunRecord) -> dict[str, Any]:
         "status": record.status,
         "started_at": record.started_at,
         "model": _storable(spec.model.name),
-        "model_path": _path_text(spec.model.path),
+        "model_path": path_text(spec.model.path),
         "model_sha256": spec.model.sha256,
         "quantization": spec.model.quantization,
         "context_length": spec.engine.context_length,
@@ -230,7 +230,7 @@ def _spec(row: sqlite3.Row) -> RunSpec:
     return spec
 
 
-def _path_text(path: str) -> str:
+def path_text(path: str) -> str:
     """A path as a key: bytes that are no UTF-8 stay apart, as "\\udcff", where `_storable` would make them equal."""
     return path.encode("utf-8", "backslashreplace").decode()
 

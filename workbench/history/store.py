@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from workbench.errors import Bug, HistoryError, UserError
-from workbench.history import export, listing, rows
+from workbench.history import export, listing, model_figures, rows
 from workbench.history.database import Database
 from workbench.history.listing import RunSummary
+from workbench.history.model_figures import MemoryCheck, ModelUse
 from workbench.history.owner import Owner
 from workbench.paths import free_name
+from workbench.runs.measured_speed import MeasuredSpeed
 from workbench.runs.record import RunRecord, RunStatus
 
 __all__ = ["HistoryStore", "RunSummary"]
@@ -169,6 +171,26 @@ class HistoryStore:
         """Keeps a hash, and fills it into the runs that began with this file before it was known."""
         with self._database.write() as connection:
             rows.remember_model_hash(connection, str(path), size_bytes, mtime_ns, sha256)
+
+    def model_use(self, recent: int = model_figures.RECENT_RUNS) -> dict[str, ModelUse]:
+        """When models were used and how fast they were, by path and by SHA-256; medians of the `recent` newest runs."""
+        with self._database.read() as connection:
+            return model_figures.model_use(connection, recent)
+
+    def measured_speeds(self, limit: int = 200) -> tuple[MeasuredSpeed, ...]:
+        """The newest finished runs of 16 output tokens or more, to compare predictions of speed with."""
+        with self._database.read() as connection:
+            return model_figures.measured_speeds(connection, limit)
+
+    def add_memory_check(self, check: MemoryCheck) -> None:
+        """Keeps what a load was predicted to take and what it took; the newest 100 of each model stay."""
+        with self._database.write() as connection:
+            model_figures.add_memory_check(connection, check)
+
+    def memory_checks(self, path_or_sha: str | Path, limit: int = 20) -> tuple[MemoryCheck, ...]:
+        """The checks of one model, newest first. Raises HistoryError also for a damaged row."""
+        with self._database.read() as connection:
+            return model_figures.memory_checks(connection, str(path_or_sha), limit)
 
     def export(
         self, ids: Sequence[str] | None, format: ExportFormat, on_unreadable: Unreadable | None = None

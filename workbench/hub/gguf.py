@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from workbench.errors import ModelFileError, ModelNotFound
 from workbench.hub.ggml_types import FILE_TYPES, TENSOR_TYPES
+from workbench.runs.thinking import switch_by_text
 
 MAX_KEYS = 65_536
 MAX_TENSORS = 100_000
@@ -23,7 +24,7 @@ MAX_STRING_BYTES = 16 * 1024 * 1024
 MAX_HEADER_BYTES = 128 * 1024 * 1024  # the largest vocabularies known take some 15 MB
 MAX_KEPT_ITEMS = 1024
 MAX_DIMENSIONS = 4
-_READ_AHEAD_BYTES = 1024 * 1024
+_READ_AHEAD_BYTES, _LARGEST_STEP_BYTES = 1024 * 1024, 4 * 1024 * 1024
 
 _STRING, _ARRAY = 8, 9
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -31,9 +32,11 @@ _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: 
 
 @dataclass(frozen=True, slots=True)
 class SkippedArray:
-    """An array too long to be worth keeping (a vocabulary, for example)."""
+    """An array too long to be worth keeping (a vocabulary, for example). Its items are the bytes `start` to `end`."""
 
     length: int
+    start: int = field(default=0, compare=False)
+    end: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,14 @@ def read_header(path: Path) -> GgufHeader:
         raise ModelFileError(f"{path.name} cannot be read: {error.strerror or error}.") from error
 
 
+def parse_header(file: BinaryIO, size_bytes: int, name: str) -> GgufHeader:
+    """The header at the beginning of `file`, which holds `size_bytes` as a whole; reads little more than the header.
+
+    Raises ModelFileError when it is not sound, and what `file.read` raises.
+    """
+    return _Reader(file, size_bytes, name).header()
+
+
 class _Reader:
     """A cursor over the bytes; every read is checked against the end of the file.
 
@@ -116,7 +127,7 @@ class _Reader:
 
     def _version(self) -> int:
         version: int = self._number("I")
-        if version not in (2, 3) and version & 0xFFFF == 0:
+        if version and version & 0xFFFF == 0:
             raise self._broken("it is big-endian, made for another kind of machine")
         if version not in (2, 3):
             raise self._broken(f"its GGUF version is {version}, and versions 2 and 3 are known")
@@ -158,7 +169,7 @@ class _Reader:
         if kind in _SCALARS:
             start = self._advance(length * struct.calcsize(f"<{_SCALARS[kind]}"))
             if length > MAX_KEPT_ITEMS:
-                return SkippedArray(length)
+                return SkippedArray(length, start, self._at)
             return list(struct.unpack_from(f"<{length}{_SCALARS[kind]}", self._content, start))
         if kind != _STRING:  # llama.cpp reads no arrays of arrays either
             raise self._broken(f"its metadata has an array of the unknown type {kind}")
@@ -168,7 +179,8 @@ class _Reader:
 
     def _skip_strings(self, length: int) -> SkippedArray:
         # The hot loop: a vocabulary has some 150,000 strings, its merges as many.
-        self._need(self._at + 8 * length)
+        start = self._at
+        self._need(start + 8 * length)
         unpack, content, at = struct.Struct("<Q").unpack_from, self._content, self._at
         last = len(content) - 8
         for _ in range(length):
@@ -178,7 +190,7 @@ class _Reader:
             at += 8 + unpack(content, at)[0]
         self._need(at)
         self._at = at
-        return SkippedArray(length)
+        return SkippedArray(length, start, self._at)
 
     def _string(self, limit: int) -> str:
         length = self._number("Q")
@@ -205,8 +217,9 @@ class _Reader:
             raise self._ends_early()
         if end > MAX_HEADER_BYTES:
             raise self._broken(f"its header claims more than {MAX_HEADER_BYTES:,} bytes")
-        # Doubling keeps the number of copies small.
-        self._content += self._file.read(max(end - len(self._content), len(self._content), _READ_AHEAD_BYTES))
+        # Growing steps keep the number of reads small; the last one may be for nothing, and may cross a network.
+        step = min(max(len(self._content), _READ_AHEAD_BYTES), _LARGEST_STEP_BYTES)
+        self._content += self._file.read(max(end - len(self._content), step))
         if end > len(self._content):
             raise self._ends_early()
 
@@ -225,11 +238,18 @@ _TAG = re.compile(r"(?:UD-)?(?:I?Q\d(?:_[A-Z0-9]+)*|TQ\d_\d|MXFP4(?:_MOE)?|NVFP4
 _NAME_TAG = re.compile(rf"^(?P<base>.*?)[-._ ]?(?P<tag>{_TAG.pattern})$", re.IGNORECASE)
 
 
+Origin = Literal["demo", "own", "folder", "registered", "hub_cache", "lm_studio", "ollama"]
+ThinkingKind = Literal["enable_thinking", "thinking", "reasoning_effort", "always_on", "none"]
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFile:
     """What a header says about one model file (the first of a split, then with the sums of all parts).
 
-    `parameters` are counted from the tensors. `problem` set: the file cannot be used, and this says why.
+    `parameters` are counted from the tensors. `problem` set: the file cannot be used, and this says why; `warning`:
+    it can be used, and this should be known. `label` is what its place calls it where the file's name says nothing
+    (Ollama), `aliases` are its other names there. `also_at` are other paths of the same content. `written_ns` is the
+    wall clock of the last write. `thinking` is how the default chat template switches thinking; None: no template.
     """
 
     path: Path
@@ -247,23 +267,36 @@ class ModelFile:
     demo: bool = False
     parts: tuple[Path, ...] = ()
     problem: str | None = None
+    origin: Origin = "folder"
+    is_read_only: bool = False
+    repo_id: str | None = None
+    revision: str | None = None
+    label: str | None = None
+    aliases: tuple[str, ...] = ()
+    also_at: tuple[Path, ...] = ()
+    thinking: ThinkingKind | None = None
+    written_ns: int | None = None
+    warning: str | None = None
 
 
 def describe(path: Path) -> ModelFile:
     """The model in the single file `path`. Raises ModelNotFound, ModelFileError."""
     header = read_header(path)
     architecture = header.text("general.architecture")
-    if architecture is None:
+    if architecture is None and not header.integer("split.no"):
         raise ModelFileError(f"{path.name} is not a model: it names no architecture.")
+    _require_split_name(header, path)
     parameters = sum(tensor.elements for tensor in header.tensors)
     weight_bytes = sum(tensor.size_bytes for tensor in header.tensors)
+    template = header.text("tokenizer.chat_template")
+    status = path.stat()
     return ModelFile(
         path=path,
         name=header.text("general.name") or split_name(path.stem)[0],
-        architecture=architecture,
+        architecture=architecture or "",  # of a split, only the first part has the metadata
         quantization=_quantization(header, path),
         parameters=parameters or None,
-        size_bytes=path.stat().st_size,
+        size_bytes=status.st_size,
         context_trained=header.integer(f"{architecture}.context_length"),
         bits_per_weight=weight_bytes * 8 / parameters if parameters else None,
         description=header.text("general.description"),
@@ -272,7 +305,19 @@ def describe(path: Path) -> ModelFile:
         kind=header.text("general.type") or "model",
         demo="demo.trained_tokens" in header.metadata,
         parts=(path,),
+        thinking=switch_by_text(template).kind if template else None,
+        written_ns=status.st_mtime_ns,
     )
+
+
+def _require_split_name(header: GgufHeader, path: Path) -> None:
+    # llama.cpp finds the other parts by the name of the first, and refuses any other name.
+    count = header.integer("split.count") or 1
+    if count > 1 and not path.stem.lower().endswith(f"-of-{count:05d}"):
+        raise ModelFileError(
+            f"{path.name} is a part of a model in {count} files and has lost its name. Put the parts side by side "
+            f"and name them as they were, with endings from -00001-of-{count:05d}.gguf on."
+        )
 
 
 def split_name(stem: str) -> tuple[str, str | None]:

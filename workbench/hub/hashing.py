@@ -26,21 +26,36 @@ def hash_file(path: Path, cancel: Callable[[], bool] | None = None) -> str:
     return hash_files([path], cancel)
 
 
-def hash_files(paths: Sequence[Path], cancel: Callable[[], bool] | None = None) -> str:
+def hash_files(
+    paths: Sequence[Path], cancel: Callable[[], bool] | None = None, on_read: Callable[[int], None] | None = None
+) -> str:
     """SHA-256 of the files one after another, as if they were one (the parts of a split model)."""
-    digest = hashlib.sha256()
+    return hash_parts(paths, cancel, on_read)[0]
+
+
+def hash_parts(
+    paths: Sequence[Path], cancel: Callable[[], bool] | None = None, on_read: Callable[[int], None] | None = None
+) -> tuple[str, tuple[str, ...]]:
+    """The hash of all files as if they were one, and that of each. `on_read` is told bytes as they are read."""
+    digest, own = hashlib.sha256(), []
     for path in paths:
+        part = hashlib.sha256()
         try:
             with path.open("rb") as file:
                 while chunk := file.read(_CHUNK_BYTES):
                     if cancel is not None and cancel():
                         raise HashCancelled(f"Hashing {path.name} was cancelled.")
                     digest.update(chunk)
+                    if len(paths) > 1:
+                        part.update(chunk)
+                    if on_read is not None:
+                        on_read(len(chunk))
         except FileNotFoundError as error:
             raise ModelNotFound(f"There is no file {path}.") from error
         except OSError as error:
             raise ModelFileError(f"{path.name} cannot be read: {error.strerror or error}.") from error
-    return digest.hexdigest()
+        own.append((part if len(paths) > 1 else digest).hexdigest())
+    return digest.hexdigest(), tuple(own)
 
 
 class HashCache:
@@ -69,10 +84,15 @@ class HashCache:
         found = hash_files(paths, cancel)
         if _key(paths) != key:
             raise ModelFileError(f"{paths[0].name} was changed while it was read. Try again.")
-        self._memory[key] = found
-        if self._remember is not None:
-            self._remember(*key, found)
+        self.store(paths, found)
         return found
+
+    def store(self, paths: Sequence[Path], digest: str) -> None:
+        """Remembers what somebody else computed for the files as they are. Raises ModelNotFound."""
+        key = _key(paths)
+        self._memory[key] = digest
+        if self._remember is not None:
+            self._remember(*key, digest)
 
 
 def _key(paths: Sequence[Path]) -> tuple[str, int, int]:

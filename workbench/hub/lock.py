@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from workbench.errors import UserError
+
+_POLL_S = 0.05
+
 
 @contextmanager
-def file_lock(path: Path) -> Iterator[None]:
-    """Holds `path` (made when missing, left behind empty); waits for as long as another process holds it."""
+def file_lock(path: Path, cancel: threading.Event | None = None) -> Iterator[None]:
+    """Holds `path` (made when missing, left behind empty); waits for as long as another process holds it.
+
+    Raises UserError with the code "cancelled" when `cancel` is set while it waits.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
-        _lock(file)
+        if cancel is None:
+            _lock(file)
+        else:
+            while not _try_lock(file):
+                if cancel.wait(_POLL_S):
+                    raise UserError("Waiting for another process was cancelled.", code="cancelled")
         try:
             yield
         finally:
@@ -25,14 +38,17 @@ def file_lock(path: Path) -> Iterator[None]:
 if sys.platform == "win32":
     import msvcrt
 
+    def _try_lock(file: BinaryIO) -> bool:
+        file.seek(0)
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except PermissionError:  # held by another process
+            return False
+        return True
+
     def _lock(file: BinaryIO) -> None:
-        while True:
-            file.seek(0)
-            try:
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-                return
-            except PermissionError:  # held by another process
-                time.sleep(0.05)
+        while not _try_lock(file):
+            time.sleep(_POLL_S)
 
     def _unlock(file: BinaryIO) -> None:
         file.seek(0)
@@ -40,6 +56,13 @@ if sys.platform == "win32":
 
 else:
     import fcntl
+
+    def _try_lock(file: BinaryIO) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def _lock(file: BinaryIO) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)

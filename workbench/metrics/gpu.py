@@ -31,6 +31,7 @@ class NvidiaGpu:
     memory_total_bytes: int | None
     driver: str | None
     compute_capability: tuple[int, int] | None
+    memory_free_bytes: int | None = None
 
 
 class Nvml:
@@ -64,6 +65,7 @@ class Nvml:
                 memory_total_bytes=self._memory(handle)[1],
                 driver=driver,
                 compute_capability=self._compute_capability(handle),
+                memory_free_bytes=self._memory_free(handle),
             )
             for handle in self._handles
         ]
@@ -87,6 +89,10 @@ class Nvml:
     def _memory(self, handle: Any) -> tuple[int | None, int | None]:
         memory = self._ask(self._library.nvmlDeviceGetMemoryInfo, handle)
         return (int(memory.used), int(memory.total)) if memory is not None else (None, None)
+
+    def _memory_free(self, handle: Any) -> int | None:
+        memory = self._ask(self._library.nvmlDeviceGetMemoryInfo, handle)
+        return int(memory.free) if memory is not None else None
 
     def _compute_capability(self, handle: Any) -> tuple[int, int] | None:
         found = self._ask(self._library.nvmlDeviceGetCudaComputeCapability, handle)

@@ -18,6 +18,7 @@ Role = Literal["system", "user", "assistant"]
 
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 GPU_LAYERS_ALL = -1
+ADAPTER_SCALE_LIMIT = 100
 # llama.cpp's LLAMA_DEFAULT_SEED: with it every run draws a seed of its own, and no run could be repeated.
 RANDOM_SEED = 2**32 - 1
 _SEED_RANGE = f"from 0 to {RANDOM_SEED - 1}"
@@ -34,11 +35,24 @@ class ModelRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Adapter:
+    """A LoRA adapter in a GGUF file, and how strongly it counts: 1 as it was trained, 0 not at all.
+
+    `path` is absolute; `sha256` is None until it was computed.
+    """
+
+    path: str
+    scale: float = 1.0
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class EngineOptions:
     """What a loaded model and its context depend on.
 
     `context_length` is tokens per sequence; `parallel` is how many sequences the context holds.
     `threads` None: as many as physical cores. `gpu_layers` None: as many as fit; -1: all.
+    `adapters` are added to the weights, all at once.
     """
 
     context_length: int = 4096
@@ -54,6 +68,7 @@ class EngineOptions:
     repack: bool = True
     main_gpu: int = 0
     tensor_split: tuple[float, ...] = ()
+    adapters: tuple[Adapter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +162,8 @@ class RunSpec:
         _check(self)
 
 
-def _check(spec: RunSpec) -> None:
-    engine, sampling, limits = spec.engine, spec.sampling, spec.limits
+def check_engine(engine: EngineOptions) -> None:
+    """Raises SpecError naming the first value that is out of range."""
     _within("context_length", engine.context_length, 16, 16_777_216)
     _within("parallel", engine.parallel, 1, 256)
     _within("threads", engine.threads, 1, 1024)
@@ -158,6 +173,12 @@ def _check(spec: RunSpec) -> None:
     for name in ("kv_type_k", "kv_type_v"):
         if getattr(engine, name) not in KV_TYPES:
             raise SpecError(f"{name} is {getattr(engine, name)!r}; it must be one of {', '.join(KV_TYPES)}.")
+    _check_adapters(engine.adapters)
+
+
+def _check(spec: RunSpec) -> None:
+    sampling, limits = spec.sampling, spec.limits
+    check_engine(spec.engine)
     _within("temperature", sampling.temperature, 0, 10)
     _within("top_k", sampling.top_k, 0, 10_000_000)
     _within("top_p", sampling.top_p, 0, 1)
@@ -175,6 +196,15 @@ def _check(spec: RunSpec) -> None:
         raise SpecError("Set either grammar or json_schema, not both.")
     if not spec.messages:
         raise SpecError("There is no message to send. Type a prompt.")
+
+
+def _check_adapters(adapters: tuple[Adapter, ...]) -> None:
+    paths = [adapter.path for adapter in adapters]
+    for adapter in adapters:
+        _within("the scale of an adapter", adapter.scale, -ADAPTER_SCALE_LIMIT, ADAPTER_SCALE_LIMIT)
+        if paths.count(adapter.path) > 1:
+            # llama.cpp would take the last of the two and say nothing.
+            raise SpecError(f"The adapter {adapter.path} is given twice. Give it once, with one scale.")
 
 
 def _within(name: str, value: float | None, low: float, high: float) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,18 +12,6 @@ from workbench.cli.closing import verdicts
 from workbench.core import Knobs, Workbench
 from workbench.errors import EngineCrashed, ModelNotFound
 from workbench.runs.record import Dropped, RunRecord
-
-
-@pytest.fixture
-def engine() -> ScriptedEngine:
-    return ScriptedEngine()
-
-
-@pytest.fixture
-def workbench(workbench_home: Path, engine: ScriptedEngine) -> Iterator[Workbench]:
-    opened = Workbench.open(make_engine=lambda paths, settings: engine)
-    yield opened
-    opened.close()
 
 
 def record_of(workbench: Workbench, **knobs: object) -> RunRecord:

@@ -50,7 +50,7 @@ class Library:
         return [9, 0]
 
     def nvmlDeviceGetMemoryInfo(self, gpu: dict[str, Any]) -> SimpleNamespace:
-        return SimpleNamespace(used=gpu["used"], total=gpu["total"])
+        return SimpleNamespace(used=gpu["used"], total=gpu["total"], free=gpu["total"] - gpu["used"])
 
     def nvmlDeviceGetUtilizationRates(self, gpu: dict[str, Any]) -> SimpleNamespace:
         return SimpleNamespace(gpu=gpu["util"])
@@ -127,5 +127,6 @@ def test_gpus_are_described_and_the_session_closes() -> None:
         100,
         (9, 0),
     )
+    assert found.memory_free_bytes == 100 - gpu()["used"]
     session.close()
     assert not library.is_open

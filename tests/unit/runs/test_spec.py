@@ -12,6 +12,7 @@ from workbench.errors import SpecError
 from workbench.runs.record import RunRecord
 from workbench.runs.spec import (
     KV_TYPES,
+    Adapter,
     ChatOptions,
     EngineOptions,
     Limits,
@@ -48,6 +49,9 @@ SPECS = st.builds(
         flash_attention=st.sampled_from(["auto", "on", "off"]),
         use_mmap=st.booleans(),
         tensor_split=st.lists(SHARE, max_size=3).map(tuple),
+        adapters=st.lists(
+            st.builds(Adapter, TEXT, st.floats(-100, 100), st.none() | TEXT), max_size=3, unique_by=lambda a: a.path
+        ).map(tuple),
     ),
     chat=st.builds(
         ChatOptions,
@@ -117,12 +121,28 @@ def test_unknown_keys_are_refused_at_every_level(path: tuple[str, ...]) -> None:
         ("limits", "stop", [1]),
         ("model", "path", None),
         ("mode", "version", "1"),
+        ("engine", "adapters", "/a.gguf"),
+        ("engine", "adapters", [{"path": "/a.gguf", "scale": "1"}]),
+        ("engine", "adapters", [{"scale": 1.0}]),
     ],
 )
 def test_wrong_types_are_refused_with_their_place(part: str, key: str, value: object) -> None:
     plain = json.loads(to_json(full_spec()))
     plain[part][key] = value
     with pytest.raises(SpecError, match=key):
+        from_plain(RunSpec, plain)
+
+
+def test_a_spec_stored_before_there_were_adapters_still_loads() -> None:
+    plain = json.loads(to_json(full_spec()))
+    del plain["engine"]["adapters"]
+    assert from_plain(RunSpec, plain).engine.adapters == ()
+
+
+def test_an_unknown_key_of_an_adapter_is_refused() -> None:
+    plain = json.loads(to_json(full_spec()))
+    plain["engine"]["adapters"] = [{"path": "/a.gguf", "weight": 1}]
+    with pytest.raises(SpecError, match="unknown key 'weight'"):
         from_plain(RunSpec, plain)
 
 
@@ -155,6 +175,9 @@ def test_what_is_not_a_number_is_refused(name: str) -> None:
         ("engine", {"threads": 0}),
         ("engine", {"gpu_layers": -2}),
         ("engine", {"kv_type_v": "q3_k"}),
+        ("engine", {"adapters": (Adapter("/a", 101.0),)}),
+        ("engine", {"adapters": (Adapter("/a", float("nan")),)}),
+        ("engine", {"adapters": (Adapter("/a"), Adapter("/a", 0.5))}),
         ("sampling", {"temperature": -0.1}),
         ("sampling", {"seed": 2**32}),
         ("sampling", {"seed": 2**32 - 1}),
