@@ -4,12 +4,15 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from workbench.engine.spinning import Patience, SleepingPool, TaskTimes, sleeping_pool, task_times, waiting_share
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="schedstat of Linux")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or not Path("/proc/self/schedstat").is_file(), reason="schedstat of Linux"
+)
 TENTH = 100_000_000
 
 
