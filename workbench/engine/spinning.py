@@ -1,9 +1,8 @@
 """Lets llama.cpp's threads wait patiently at their barriers on a quiet machine, and briefly on a busy one. Child only.
 
 libgomp's threads spin at each of the hundred barriers of a token before they sleep. On a quiet machine that is the
-fastest way; beside other busy programs it burns the time slices that the other threads of the same token need: a
-42M-parameter model took 3.0 ms per token alone, and beside another program's two threads 33 ms with the usual spin
-count and 8 ms with a short one. libgomp reads the count once, but it also shortens it while it manages more threads
+fastest way; beside other busy programs it burns the time slices that the other threads of the same token need
+(measured in docs/performance.md). libgomp reads the count once, but it also shortens it while it manages more threads
 than there are processors (https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html): a second, sleeping pool
 of threads is the switch.
 """
