@@ -2,8 +2,8 @@
 
 PyTorch and llama-cpp-python need not be in one environment, so there are two steps with a file between them:
 
-    python packaging/demo_model/check_export.py write --work build/demo_model
-    python packaging/demo_model/check_export.py compare --work build/demo_model --model assets/models/demo-F16.gguf
+    python packaging/demo_model/check_export.py write demo --work build/demo_model
+    python packaging/demo_model/check_export.py compare demo --work build/demo_model --model assets/models/demo-F16.gguf
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ def check_template() -> int:
     return wrong
 
 
-def write(work: Path) -> None:
+def write(work: Path, name: str) -> None:
     import torch
     from export import load_checkpoint
 
-    network, tokenizer, _ = load_checkpoint(work)
+    network, tokenizer, _ = load_checkpoint(work, name)
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.ndim == 2:
@@ -60,15 +60,15 @@ def write(work: Path) -> None:
             ids = tokenizer.encode(text).ids
             arrays[f"ids_{index}"] = np.array(ids)
             arrays[f"logits_{index}"] = network(torch.tensor([ids]))[0].numpy()
-    np.savez_compressed(work / "reference.npz", **arrays)
+    np.savez_compressed(work / f"reference-{name}.npz", **arrays)
     print(json.dumps({"samples": len(texts), "template_differences": check_template()}))
 
 
-def compare(work: Path, model: Path) -> bool:
+def compare(work: Path, name: str, model: Path) -> bool:
     from llama_cpp import Llama
 
     llama = Llama(str(model), n_ctx=2048, n_threads=2, logits_all=True, verbose=False)
-    reference = np.load(work / "reference.npz")
+    reference = np.load(work / f"reference-{name}.npz")
     largest, different_ids, positions, same_top = 0.0, 0, 0, 0
     for index, text in enumerate(sample_texts()):
         ids = reference[f"ids_{index}"]
@@ -95,12 +95,15 @@ def compare(work: Path, model: Path) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=("write", "compare"))
+    parser.add_argument("name", choices=("demo", "demo-small"))
     parser.add_argument("--work", type=Path, default=Path("build/demo_model"))
-    parser.add_argument("--model", type=Path, default=Path("assets/models/demo-F16.gguf"))
+    parser.add_argument("--model", type=Path, help="the GGUF file; assets/models/NAME-F16.gguf when not given")
     arguments = parser.parse_args()
     if arguments.step == "write":
-        write(arguments.work)
-    elif not compare(arguments.work, arguments.model):
+        write(arguments.work, arguments.name)
+        return
+    model = arguments.model or Path(f"assets/models/{arguments.name}-F16.gguf")
+    if not compare(arguments.work, arguments.name, model):
         sys.exit(1)
 
 

@@ -1,8 +1,9 @@
-"""What the demo model can do, measured through llama.cpp on numbers and phrasings kept out of training.
+"""What a model of the demo family can do, measured through the workbench's engine on what training never saw.
 
     python packaging/demo_model/evaluate.py --model assets/models/demo-F16.gguf
 
-Greedy throughout; needs llama-cpp-python and no PyTorch. Prints one JSON object.
+Greedy throughout; needs the workbench installed and no PyTorch. Prints one JSON object; `--card` also writes the
+figures as pairs of name and value for `export.py --figures`.
 """
 
 from __future__ import annotations
@@ -10,160 +11,195 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import re
+import tempfile
 import time
-from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from arithmetic import draw_exercise
-from chat import THINK_END, render_prompt
-from corpus import Corpus, is_phrase_held_out, sum_dialogue
+import arithmetic
+import extraction
+import lookup
+import sorting
+import summaries
+from answers import Answers
+from corpus import Corpus
+from dialogue import Dialogue
 
-# Never in the content files: to these the model should say that it does not know.
-UNKNOWN_FILLS = {
-    "world": ("Austria", "Chile", "Iceland", "Lisbon", "Vietnam"),
-    "people": ("Galileo", "Mandela", "Chopin", "Peter", "Aristotle"),
-    "sport": ("the cup", "the golf game", "the rally", "the quiz", "the marathon"),
-    "write": ("a ballad", "a review", "a limerick", "a diary", "a contract"),
-    "thing": ("astronomy", "a horse", "magnetism", "a castle", "opera"),
-    "advice": ("buy a car", "learn Italian", "learn to dance", "get a cat", "plant roses"),
-}
+# Facts of a note and how much of the trained context they fill; measured for the recall curve.
+RECALL_FACTS = (4, 8, 16, 28, 40, 60, 80, 110, 150)
+RECALL_DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
-
-class Answerer:
-    """The model behind its chat format; one request at a time."""
-
-    def __init__(self, path: Path, threads: int) -> None:
-        from llama_cpp import Llama
-
-        self.llama = Llama(str(path), n_ctx=2048, n_threads=threads, verbose=False)
-
-    def answer(self, messages: tuple[tuple[str, str], ...], *, thinking: bool, most_tokens: int = 400) -> str:
-        """The text after any thought, greedy; empty when the thought never ends."""
-        prompt = render_prompt(messages, thinking=thinking)
-        tokens = self.llama.tokenize(prompt.encode(), add_bos=False, special=True)
-        result: Any = self.llama.create_completion(tokens, max_tokens=most_tokens, temperature=0.0)
-        text = str(result["choices"][0]["text"])
-        if thinking:
-            text = text.partition(THINK_END)[2]
-        return text.strip()
+Figures = dict[str, Any]
 
 
-def words_of(text: str) -> Counter[str]:
-    return Counter(re.findall(r"\w+", text.lower()))
+def share(hits: list[bool]) -> dict[str, float | int]:
+    return {"right": sum(hits), "of": len(hits), "share": round(sum(hits) / max(1, len(hits)), 3)}
 
 
-def likeness(a: Counter[str], b: Counter[str]) -> float:
-    """Shared words over all words, counted with repetition: 1 for the same words, 0 for none in common."""
-    return (a & b).total() / max(1, (a | b).total())
+def by_subject(dialogues: list[Dialogue], hits: list[bool]) -> dict[str, Any]:
+    kinds = sorted({dialogue.kind for dialogue in dialogues})
+    return {kind: share([hit for d, hit in zip(dialogues, hits, strict=True) if d.kind == kind]) for kind in kinds}
 
 
-def share(right: int, total: int) -> dict[str, float | int]:
-    return {"right": right, "of": total, "share": round(right / max(1, total), 3)}
+class Evaluation:
+    """The exercises of a seed, `count` of each kind, answered by one model."""
+
+    def __init__(self, answers: Answers, count: int, seed: int) -> None:
+        self.answers = answers
+        self.count = count
+        self.seed = seed
+        self.corpus = Corpus()
+
+    def rng(self, name: str) -> random.Random:
+        return random.Random(f"{self.seed} {name}")
+
+    def arithmetic(self) -> Figures:
+        """The same exercises with and without thinking."""
+        rng = self.rng("arithmetic")
+        drawn = [arithmetic.draw(rng, held_out=True) for _ in range(self.count)]
+        figures = {}
+        for name, thinking in (("with_thinking", True), ("without_thinking", False)):
+            texts = self.answers.ask(drawn, thinking=thinking)
+            hits = [arithmetic.is_right(d, text) for d, text in zip(drawn, texts, strict=True)]
+            figures[name] = share(hits) | {"by_kind": by_subject(drawn, hits)}
+        return figures
+
+    def lookup(self) -> Figures:
+        """Notes of up to about 500 tokens."""
+        rng = self.rng("lookup")
+        return self._graded([lookup.draw(rng, held_out=True) for _ in range(self.count)], lookup)
+
+    def recall(self) -> list[Figures]:
+        """Share of facts found against the number of facts in the note, over evenly spread depths."""
+        points = []
+        for facts in RECALL_FACTS:
+            rng = self.rng(f"recall {facts}")
+            drawn = [
+                lookup.draw_of_length(rng, facts, RECALL_DEPTHS[index % len(RECALL_DEPTHS)])
+                for index in range(max(20, self.count // 4))
+            ]
+            points.append({"facts": facts} | self._graded(drawn, lookup))
+        return points
+
+    def topics(self) -> Figures:
+        """Held-out phrasings: the right topic, and the taught text word for word; apart for the easy topics."""
+        rng = self.rng("topics")
+        drawn = [self.corpus.topics.draw(rng, held_out=True) for _ in range(self.count)]
+        drawn_easy = [self.corpus.topics.draw(rng, held_out=True, easy=True) for _ in range(self.count)]
+        texts = self.answers.ask(drawn)
+        hits = [self.corpus.topics.is_right(d, text) for d, text in zip(drawn, texts, strict=True)]
+        exact = [d.answer == text for d, text in zip(drawn, texts, strict=True)]
+        return {
+            "right_topic": share(hits),
+            "word_for_word": share(exact),
+            "right_topic_easy": self._graded(drawn_easy, self.corpus.topics),
+            "misses": _misses(drawn, texts, hits),
+        }
+
+    def sorting(self) -> Figures:
+        rng = self.rng("sorting")
+        return self._graded([sorting.draw(rng, held_out=True) for _ in range(self.count)], sorting)
+
+    def extraction(self) -> Figures:
+        """The same sentences with and without a grammar that allows nothing but the asked object."""
+        rng = self.rng("extraction")
+        drawn = [extraction.draw(rng, held_out=True) for _ in range(self.count)]
+        schemas = [extraction.json_schema(dialogue) for dialogue in drawn]
+        figures = {}
+        for name, used in (("without_grammar", []), ("with_grammar", schemas)):
+            texts = self.answers.ask(drawn, schemas=used)
+            hits = [extraction.is_right(d, text) for d, text in zip(drawn, texts, strict=True)]
+            figures[name] = share(hits) | {"misses": _misses(drawn, texts, hits)}
+        return figures
+
+    def summaries(self) -> Figures:
+        rng = self.rng("summaries")
+        drawn = [summaries.draw(rng, held_out=True) for _ in range(self.count)]
+        return self._graded(drawn, summaries)
+
+    def talk(self) -> Figures:
+        rng = self.rng("talk")
+        talk = self.corpus.talk
+        return {
+            "about_itself": self._graded([talk.draw_talk(rng, held_out=True) for _ in range(self.count)], talk),
+            "says_it_does_not_know": self._graded(
+                [talk.draw_unknown(rng, held_out=True) for _ in range(self.count)], talk
+            ),
+        }
+
+    def _graded(self, drawn: list[Dialogue], grader: Any) -> Figures:
+        texts = self.answers.ask(drawn)
+        hits = [grader.is_right(d, text) for d, text in zip(drawn, texts, strict=True)]
+        return share(hits) | {"misses": _misses(drawn, texts, hits)}
+
+    def all(self) -> Figures:
+        return {
+            "arithmetic": self.arithmetic(),
+            "lookup": self.lookup(),
+            "topics": self.topics(),
+            "sorting": self.sorting(),
+            "extraction": self.extraction(),
+            "summaries": self.summaries(),
+            "talk": self.talk(),
+        }
 
 
-def evaluate_sums(model: Answerer, count: int, seed: int) -> dict[str, Any]:
-    """Right when the last number of the answer is the result; the same exercises with and without thinking."""
-    result: dict[str, Any] = {}
-    for thinking in (True, False):
-        rng = random.Random(seed)
-        right = 0
-        by_kind: dict[str, list[int]] = {}
-        for _ in range(count):
-            exercise = draw_exercise(rng, held_out=True)
-            dialogue = sum_dialogue(exercise, thinking=thinking)
-            numbers = re.findall(r"\d+", model.answer(dialogue.messages, thinking=thinking))
-            is_right = bool(numbers) and int(numbers[-1]) == exercise.result
-            right += is_right
-            kind = "minus" if "-" in exercise.answer else f"{exercise.answer.count('+') + 1} numbers"
-            by_kind.setdefault(kind, []).append(is_right)
-        name = "with_thinking" if thinking else "without_thinking"
-        result[name] = share(right, count)
-        result[name]["by_kind"] = {kind: share(sum(hits), len(hits)) for kind, hits in sorted(by_kind.items())}
-    return result
+def _misses(drawn: list[Dialogue], texts: list[str], hits: list[bool], most: int = 6) -> list[Figures]:
+    missed = [(d, text) for d, text, hit in zip(drawn, texts, hits, strict=True) if not hit]
+    return [{"asked": d.messages[-1][1][-160:], "wanted": d.answer, "got": text[:160]} for d, text in missed[:most]]
 
 
-def evaluate_topics(model: Answerer, corpus: Corpus, count: int, seed: int) -> dict[str, Any]:
-    """Held-out phrasings: is the answer nearest to one of the right topic, and is it word for word the taught one?"""
-    taught = {(t["id"], m): corpus.topic_answer(t, m) for t in corpus.topics for m in ("plain", "brief")}
-    bags = {key: words_of(text) for key, text in taught.items()}
-    questions = [
-        (topic, manner, question)
-        for topic in corpus.topics
-        for manner in ("plain", "brief")
-        for question in corpus.topic_questions(topic, manner, held_out=True)
+def card_pairs(figures: Figures) -> list[tuple[str, str]]:
+    """What the model card shows, each as "hits of exercises"."""
+
+    def told(found: dict[str, Any]) -> str:
+        return f"{found['right']} of {found['of']}"
+
+    return [
+        ("arithmetic, thinking", told(figures["arithmetic"]["with_thinking"])),
+        ("arithmetic, no thinking", told(figures["arithmetic"]["without_thinking"])),
+        ("look-up in notes", told(figures["lookup"])),
+        ("right topic", told(figures["topics"]["right_topic"])),
+        ("sorting requests", told(figures["sorting"])),
+        ("JSON with a grammar", told(figures["extraction"]["with_grammar"])),
+        ("JSON without a grammar", told(figures["extraction"]["without_grammar"])),
+        ("one-sentence summary", told(figures["summaries"])),
+        ("about itself", told(figures["talk"]["about_itself"])),
+        ("says it does not know", told(figures["talk"]["says_it_does_not_know"])),
     ]
-    rng = random.Random(seed)
-    rng.shuffle(questions)
-    right = exact = 0
-    misses = []
-    for index, (topic, _, question) in enumerate(questions[:count]):
-        text = model.answer((("user", question),), thinking=index % 2 == 0)
-        bag = words_of(text)
-        nearest = max(bags, key=lambda key: likeness(bag, bags[key]))
-        if nearest[0] == topic["id"]:
-            right += 1
-            exact += text in (taught[topic["id"], "plain"], taught[topic["id"], "brief"])
-        else:
-            misses.append({"question": question, "wanted": topic["id"], "got": nearest[0]})
-    total = min(count, len(questions))
-    return {"right_topic": share(right, total), "word_for_word": share(exact, total), "misses": misses[:20]}
-
-
-def evaluate_small(model: Answerer, corpus: Corpus) -> dict[str, Any]:
-    """Small talk in held-out phrasings, and subjects beyond the model that training never names."""
-    taught = {talk["id"]: words_of(str(talk["answer"])) for talk in (*corpus.talks, *corpus.unknowns)}
-    beyond = {talk["id"] for talk in corpus.unknowns}
-    cases = [(talk["id"], ask) for talk in corpus.talks for ask in talk["asks"] if is_phrase_held_out(talk["id"], ask)]
-    for talk in corpus.unknowns:
-        fills = UNKNOWN_FILLS.get(talk["id"], ())
-        cases += [(talk["id"], ask.format(x=fill)) for fill, ask in zip(fills, talk["asks"], strict=False)]
-    topics = [words_of(str(t[length])) for t in corpus.topics for length in ("short", "long")]
-    hits: dict[str, list[int]] = {"small_talk": [], "beyond": []}
-    misses = []
-    for index, (wanted, question) in enumerate(cases):
-        text = model.answer((("user", question),), thinking=index % 2 == 0)
-        bag = words_of(text)
-        nearest = max(taught, key=lambda key: likeness(bag, taught[key]))
-        is_small = likeness(bag, taught[nearest]) > max(likeness(bag, topic) for topic in topics)
-        # Which of the ways of not knowing it picks does not matter.
-        is_right = is_small and (nearest in beyond if wanted in beyond else nearest == wanted)
-        hits["beyond" if wanted in beyond else "small_talk"].append(is_right)
-        if not is_right:
-            misses.append({"question": question, "wanted": wanted, "got": text[:90]})
-    return {name: share(sum(found), len(found)) for name, found in hits.items()} | {"misses": misses[:20]}
-
-
-def evaluate_lookup(model: Answerer, corpus: Corpus, count: int, seed: int) -> dict[str, Any]:
-    rng = random.Random(seed)
-    right = 0
-    for _ in range(count):
-        dialogue = corpus.draw_lookup(rng, 1.0)
-        right += model.answer(dialogue.messages, thinking=dialogue.thinking) == dialogue.answer
-    return share(right, count)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path("assets/models/demo-F16.gguf"))
-    parser.add_argument("--count", type=int, default=100, help="exercises per kind")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--count", type=int, default=200, help="exercises of each kind")
     parser.add_argument("--seed", type=int, default=2026)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--only", action="append", help="one kind, such as arithmetic or recall; may be repeated")
+    parser.add_argument("--card", type=Path, help="also write the figures for the model card here")
     arguments = parser.parse_args()
     started = time.monotonic()
-    corpus, model = Corpus(), Answerer(arguments.model, arguments.threads)
+    with tempfile.TemporaryDirectory() as logs:
+        answers = Answers(arguments.model, Path(logs), arguments.threads)
+        try:
+            evaluation = Evaluation(answers, arguments.count, arguments.seed)
+            if arguments.only:
+                figures = {name: getattr(evaluation, name)() for name in arguments.only}
+            else:
+                figures = evaluation.all() | {"recall": evaluation.recall()}
+        finally:
+            answers.close()
     result = {
         "model": arguments.model.name,
         "date": datetime.now(UTC).date().isoformat(),
-        "sums": evaluate_sums(model, arguments.count, arguments.seed),
-        "topics": evaluate_topics(model, corpus, arguments.count, arguments.seed),
-        "small": evaluate_small(model, corpus),
-        "lookup": evaluate_lookup(model, corpus, arguments.count, arguments.seed),
+        "seed": arguments.seed,
+        "seconds": round(time.monotonic() - started, 1),
+        **figures,
     }
-    result["seconds"] = round(time.monotonic() - started, 1)
     print(json.dumps(result, indent=1))
+    if arguments.card:
+        arguments.card.write_text(json.dumps(card_pairs(figures)))
 
 
 if __name__ == "__main__":

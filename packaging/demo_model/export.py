@@ -1,6 +1,8 @@
-"""Write a network and its vocabulary as a GGUF file that llama.cpp loads.
+"""Write a network and its vocabulary as a GGUF file that llama.cpp loads, with a card of what it is.
 
-python packaging/demo_model/export.py --work build/demo_model --out assets/models/demo-F16.gguf
+    python packaging/demo_model/export.py demo --work build/demo_model --out assets/models/demo-F16.gguf
+
+`--figures` takes what `evaluate.py` measured on an earlier export of the same checkpoint and puts it on the card.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,14 +18,20 @@ import gguf
 import numpy as np
 import torch
 from chat import CHAT_TEMPLATE, CONTROL_TOKENS, END_OF_TEXT, TURN_END, VISIBLE_TOKENS
-from network import Network, Shape, parameter_count
+from network import SHAPES, Network, Shape, parameter_count
 from tokenizers import Tokenizer
 from vocabulary import load_vocabulary
 
-NAME = "Demo model"
-VERSION = "1"
+NAMES = {"demo": "Demo model", "demo-small": "Small demo model"}
+VERSION = "2"
+DATA = (
+    "Dialogues that a seeded script draws from sentences, names and numbers written for this program: worked sums, "
+    "notes to look things up in, the glossary, requests to sort, sentences to extract from. No text from elsewhere."
+)
 DESCRIPTION = "Trained on sentences written for this program; use it to learn the controls, not to judge models."
 LICENSE = "mit"
+
+Figures = Sequence[tuple[str, str]]
 
 
 def add_vocabulary(writer: gguf.GGUFWriter, tokenizer: Tokenizer, size: int) -> None:
@@ -53,20 +62,25 @@ def add_vocabulary(writer: gguf.GGUFWriter, tokenizer: Tokenizer, size: int) -> 
     writer.add_chat_template(CHAT_TEMPLATE)
 
 
-def add_card(writer: gguf.GGUFWriter, network: Network, trained_tokens: int) -> None:
-    """What the file says of itself; the window shows it."""
+def add_card(writer: gguf.GGUFWriter, network: Network, name: str, trained_tokens: int, figures: Figures) -> None:
+    """What the file says of itself; the window shows it. `figures` are pairs of what was measured and its value."""
     count = parameter_count(network)
-    writer.add_name(NAME)
-    writer.add_basename("demo")
+    today = datetime.now(UTC).date().isoformat()
+    writer.add_name(NAMES[name])
+    writer.add_basename(name)
     writer.add_version(VERSION)
     writer.add_description(DESCRIPTION)
     writer.add_license(LICENSE)
     writer.add_size_label(f"{count / 1e6:.1f}M")
     writer.add_languages(["en"])
     writer.add_tags(["text-generation", "demo"])
-    writer.add_string("general.date", datetime.now(UTC).date().isoformat())
+    writer.add_string("general.date", today)
     writer.add_uint64("general.parameter_count", count)
-    writer.add_uint64("demo.trained_tokens", trained_tokens)
+    writer.add_string("workbench.card.date", today)
+    writer.add_uint64("workbench.card.parameters", count)
+    writer.add_uint64("workbench.card.trained_tokens", trained_tokens)
+    writer.add_string("workbench.card.data", DATA)
+    writer.add_string("workbench.card.figures", json.dumps([list(pair) for pair in figures]))
 
 
 def add_sizes(writer: gguf.GGUFWriter, shape: Shape) -> None:
@@ -77,6 +91,8 @@ def add_sizes(writer: gguf.GGUFWriter, shape: Shape) -> None:
     writer.add_feed_forward_length(shape.feed_forward)
     writer.add_head_count(shape.heads)
     writer.add_head_count_kv(shape.kv_heads)
+    writer.add_key_length(shape.head_width)
+    writer.add_value_length(shape.head_width)
     writer.add_rope_dimension_count(shape.head_width)
     writer.add_rope_freq_base(shape.rope_base)
     writer.add_layer_norm_rms_eps(shape.norm_epsilon)
@@ -84,17 +100,19 @@ def add_sizes(writer: gguf.GGUFWriter, shape: Shape) -> None:
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
 
 
-def write_gguf(network: Network, tokenizer: Tokenizer, path: Path, *, trained_tokens: int) -> None:
+def write_gguf(
+    network: Network, tokenizer: Tokenizer, path: Path, name: str, trained_tokens: int, figures: Figures = ()
+) -> None:
     """Matrices as F16, norms as F32; written beside `path` and moved into place, so that a reader never sees half."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
     writer = gguf.GGUFWriter(str(temporary), "llama")
-    add_card(writer, network, trained_tokens)
+    add_card(writer, network, name, trained_tokens, figures)
     add_sizes(writer, network.shape)
     add_vocabulary(writer, tokenizer, network.shape.vocabulary)
-    for name, tensor in network.state_dict().items():
+    for tensor_name, tensor in network.state_dict().items():
         array = tensor.detach().float().cpu().numpy()
-        writer.add_tensor(name, array.astype(np.float16) if array.ndim == 2 else array)
+        writer.add_tensor(tensor_name, array.astype(np.float16) if array.ndim == 2 else array)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -102,23 +120,24 @@ def write_gguf(network: Network, tokenizer: Tokenizer, path: Path, *, trained_to
     os.replace(temporary, path)
 
 
-def load_checkpoint(work: Path) -> tuple[Network, Tokenizer, int]:
+def load_checkpoint(work: Path, name: str) -> tuple[Network, Tokenizer, int]:
     """Network, vocabulary and the tokens it has been trained on, from the folder of a training run."""
-    saved = torch.load(work / "checkpoint.pt", map_location="cpu", weights_only=True)
-    weights = saved["network"]
-    layers = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("blk."))
-    network = Network(Shape(vocabulary=weights["token_embd.weight"].shape[0], layers=layers))
-    network.load_state_dict(weights)
+    saved = torch.load(work / f"{name}.pt", map_location="cpu", weights_only=True)
+    network = Network(SHAPES[name])
+    network.load_state_dict(saved["network"])
     return network, load_vocabulary(work / "tokenizer.json"), int(saved["tokens"])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", choices=sorted(SHAPES))
     parser.add_argument("--work", type=Path, default=Path("build/demo_model"))
-    parser.add_argument("--out", type=Path, default=Path("assets/models/demo-F16.gguf"))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--figures", type=Path, help="what evaluate.py --card wrote")
     arguments = parser.parse_args()
-    network, tokenizer, tokens = load_checkpoint(arguments.work)
-    write_gguf(network, tokenizer, arguments.out, trained_tokens=tokens)
+    network, tokenizer, tokens = load_checkpoint(arguments.work, arguments.model)
+    figures = json.loads(arguments.figures.read_text()) if arguments.figures else ()
+    write_gguf(network, tokenizer, arguments.out, arguments.model, tokens, figures)
     print(f"{arguments.out}: {arguments.out.stat().st_size:,} bytes, {parameter_count(network):,} parameters")
 
 

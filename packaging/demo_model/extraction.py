@@ -1,0 +1,90 @@
+"""A sentence in, a JSON object of three fields out."""
+
+from __future__ import annotations
+
+import json
+import random
+from functools import cache
+from typing import Any
+
+from dialogue import Dialogue, load_content
+from names import draw_name, invent, split_list
+
+KIND = "extract"
+THINKING_SHARE = 0.5
+INVENTED_SHARE = 0.25
+TEXT_FIELDS = ("name", "city", "team", "priority", "model", "method")
+# Fields whose values may have a fraction.
+MEASURED = ("ttft_ms", "tps")
+NUMBERS = {
+    "amount": (2, 199),
+    "nights": (2, 30),
+    "extension": (100, 999),
+    "ticket": (100, 9999),
+    "ttft_ms": (20, 1999),
+    "tps": (2, 199),
+    "cents": (50, 9999),
+}
+
+
+@cache
+def content() -> dict[str, Any]:
+    return load_content("extraction")
+
+
+def draw_value(rng: random.Random, field: str, held_out: bool) -> str | int | float:
+    choices = content()["choices"]
+    if field in ("name", "city"):
+        if rng.random() < INVENTED_SHARE:
+            return invent(rng, held_out)
+        return draw_name(rng, "people" if field == "name" else "places", held_out)
+    if field == "team":
+        return draw_name(rng, "teams", held_out)
+    if field == "model":
+        return f"{draw_name(rng, 'models', held_out)} {rng.choice(choices['size'])}"
+    if field in choices:
+        return str(rng.choice(choices[field]))
+    whole = rng.randint(*NUMBERS[field])
+    return whole + rng.randint(1, 9) / 10 if field == "tps" and rng.random() < 0.3 else whole
+
+
+def join_fields(rng: random.Random, fields: list[str]) -> str:
+    return ", ".join(fields) if rng.random() < 0.3 else f"{', '.join(fields[:-1])} and {fields[-1]}"
+
+
+def draw(rng: random.Random, *, held_out: bool, difficulty: float = 1.0) -> Dialogue:
+    """The six schemas are equally likely; easy ones use the first three alone."""
+    schemas = content()["schema"]
+    schema = rng.choice(schemas if difficulty >= 0.3 else schemas[:3])
+    values = {field: draw_value(rng, field, held_out) for field in schema["fields"]}
+    thing = draw_name(rng, "things", held_out)
+    sentence = rng.choice(split_list(schema["patterns"], held_out)).format(thing=thing, **values)
+    *carriers, unseen = content()["carriers"]
+    carrier = unseen if held_out else rng.choice(carriers)
+    prompt = carrier.format(x=join_fields(rng, schema["fields"]), s=sentence)
+    thought = ", ".join(f"{field}: {value}" for field, value in values.items()) + "\n"
+    answer = json.dumps(values)
+    return Dialogue(KIND, (("user", prompt),), rng.random() < THINKING_SHARE, thought, answer, answer)
+
+
+def json_schema(dialogue: Dialogue) -> dict[str, Any]:
+    """The JSON schema of the wanted object, for an evaluation with a grammar; it tells the types, not the values."""
+    properties = {}
+    for field in json.loads(dialogue.expected):
+        kind = "string" if field in TEXT_FIELDS else "number" if field in MEASURED else "integer"
+        properties[field] = {"type": kind}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def is_right(dialogue: Dialogue, text: str) -> bool:
+    """The same object, whatever its spaces and the order of its keys; "12" is not 12."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return False
+    return json.dumps(found, sort_keys=True) == json.dumps(json.loads(dialogue.expected), sort_keys=True)

@@ -1,0 +1,106 @@
+"""Notes in the prompt: the asked fact stands there once or not at all, and the grader takes no other value."""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import replace
+
+import lookup
+import pytest
+from names import everything_held_out, pool
+
+
+def draws(seed: int, count: int = 2000, *, held_out: bool = False, difficulty: float = 1.0) -> list[lookup.Dialogue]:
+    rng = random.Random(seed)
+    return [lookup.draw(rng, held_out=held_out, difficulty=difficulty) for _ in range(count)]
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_answers_are_right_and_wrong_ones_are_not(held_out: bool) -> None:
+    for dialogue in draws(1, held_out=held_out):
+        name, _, value = dialogue.expected.partition("|")
+        assert lookup.is_right(dialogue, f"\n{dialogue.answer} \n"), dialogue
+        assert not lookup.is_right(dialogue, "")
+        assert not lookup.is_right(dialogue, dialogue.answer.replace(name, "Atlantis")), dialogue
+        if value:
+            wrong = f"{value}7" if value[-1].isdigit() else "Nobody"
+            assert not lookup.is_right(dialogue, dialogue.answer.replace(value, wrong)), dialogue
+            assert not lookup.is_right(dialogue, f"The notes do not say {name} {value}.")
+        else:
+            assert not lookup.is_right(dialogue, f"The code for {name} is 4821.")
+
+
+def test_value_of_another_fact_beside_the_right_one_is_wrong() -> None:
+    dialogue = next(d for d in draws(2) if re.fullmatch(r".*\|\d{4}", d.expected))
+    assert not lookup.is_right(dialogue, dialogue.answer + " The code for Riga is 1111.")
+
+
+def test_the_asked_value_stands_in_the_prompt_with_its_name() -> None:
+    for dialogue in draws(3):
+        name, _, value = dialogue.expected.partition("|")
+        if value:
+            told = re.findall(rf"{re.escape(name)}\b[^.\n]*?\b{re.escape(value)}\b", dialogue.messages[-1][1])
+            assert told, dialogue
+
+
+def test_missing_facts_are_missing_even_where_the_name_stands() -> None:
+    missing = [d for d in draws(4, 4000) if "|" not in d.expected]
+    assert 0.12 < len(missing) / 4000 < 0.18
+    near = 0
+    for dialogue in missing:
+        near += dialogue.messages[-1][1].count(dialogue.expected) > 1
+        if "the code for" in dialogue.answer:
+            name = dialogue.expected
+            told = rf"code for {name} is|{name} has the code|For {name} the code|^{name}: "
+            assert not re.search(told, dialogue.messages[-1][1], re.MULTILINE), dialogue
+    assert near > len(missing) / 10
+
+
+def test_training_never_sees_a_held_out_name_or_question() -> None:
+    words = re.compile(r"\b(?:" + "|".join(map(re.escape, everything_held_out())) + r")\b", re.IGNORECASE)
+    unseen = [shape["unseen_ask"].split("{x}")[0].lower() for shape in lookup.content()["fact"]]
+    for dialogue in draws(5):
+        text = dialogue.messages[-1][1] + dialogue.thought + dialogue.answer
+        assert not words.search(text), dialogue
+        assert not any(ask in text.lower() for ask in unseen), dialogue
+
+
+def test_evaluation_asks_for_held_out_names_alone() -> None:
+    trained = {name for shape in lookup.content()["fact"] for name in pool(shape["names"], False)}
+    assert not trained & {d.expected.partition("|")[0] for d in draws(6, held_out=True)}
+
+
+def test_difficulty_decides_the_length() -> None:
+    lengths = [max(d.messages[-1][1].count(".") for d in draws(7, 1000, difficulty=x)) for x in (0.0, 0.2, 1.0)]
+    assert lengths == sorted(lengths)
+    assert [lookup.most_facts(x) for x in (0.0, 0.2, 1.0)] == [2, 6, 42]
+    assert max(len(d.messages[-1][1]) for d in draws(7)) < 2400
+    assert max(len(d.thought + d.answer) for d in draws(7)) < 160
+
+
+@pytest.mark.parametrize("depth", [0.0, 0.5, 1.0])
+def test_notes_of_a_length_have_the_asked_fact_at_its_depth(depth: float) -> None:
+    rng = random.Random(8)
+    for count in (1, 12, 160):
+        dialogue = lookup.draw_of_length(rng, count, depth)
+        name, _, value = dialogue.expected.partition("|")
+        text = dialogue.messages[-1][1]
+        assert lookup.is_right(dialogue, dialogue.answer)
+        assert count * 15 < len(text) < 160 + count * 50
+        at = re.search(rf"{re.escape(name)}[^.\n]*\b{re.escape(value)}\b", text)
+        assert at is not None
+        if count == 160:
+            assert abs(at.start() / len(text) - depth) < 0.1
+
+
+def test_same_seed_same_dialogues() -> None:
+    assert draws(9, 200) == draws(9, 200)
+    assert draws(9, 200) != draws(10, 200)
+
+
+def test_a_number_inside_a_longer_one_is_not_that_number() -> None:
+    dialogue = replace(draws(11, 1)[0], expected="Outpost|3.1")
+    assert lookup.is_right(dialogue, "Outpost is at version 3.1.")
+    assert not lookup.is_right(dialogue, "Outpost is at version 3.12.")
+    assert not lookup.is_right(dialogue, "Outpost is at version 13.1.")
