@@ -88,6 +88,7 @@ def take(options: argparse.Namespace) -> int:
     from ui import theme
     from ui.app import open_window
     from ui.widgets.composer import Composer
+    from ui.widgets.glossary_dialog import GlossaryDialog
     from ui.widgets.prompt_view import PromptDialog
     from workbench.core import Workbench
 
@@ -147,6 +148,8 @@ def take(options: argparse.Namespace) -> int:
     for page in ("history", "settings"):
         window.show_page(page)
         grab(page)
+    window.show_glossary("itl")
+    grab("glossary", window.findChild(GlossaryDialog))
     window.close()
     return 0
 

@@ -51,8 +51,14 @@ def engine() -> ScriptedEngine:
 
 
 @pytest.fixture
-def workbench(engine: ScriptedEngine, workbench_home: Path) -> Iterator[Workbench]:
-    """A workbench in the test's own home, on the scripted engine."""
-    opened = Workbench.open(make_engine=lambda paths, settings: engine)
+def real_engine() -> None:
+    """Whoever asks for it has llama.cpp in the workbench instead of scripts."""
+
+
+@pytest.fixture
+def workbench(request: pytest.FixtureRequest, engine: ScriptedEngine, workbench_home: Path) -> Iterator[Workbench]:
+    """A workbench in the test's own home, on the scripted engine unless `real_engine` is asked for too."""
+    is_real = "real_engine" in request.fixturenames
+    opened = Workbench.open(make_engine=None if is_real else lambda paths, settings: engine)
     yield opened
     opened.close()

@@ -56,7 +56,12 @@ def main(argv: Sequence[str] | None = None, make_engine: EngineFactory | None = 
         return FAILED
     start_log(workbench.paths)
     workbench.check_memory_of_loads()
-    window = open_window(app, workbench)
+    try:
+        window = open_window(app, workbench)
+    except WorkbenchError as error:
+        workbench.close()
+        _show_start_failure(error)
+        return FAILED
     with _ErrorHooks(window), _InterruptKey(window):
         status = app.exec()
     window.close()
@@ -101,7 +106,7 @@ def _add_pages(window: MainWindow, workbench: Workbench, tasks: Tasks, view: Vie
         from ui.pages.models import ModelsPage
         from ui.state.models import ModelsState
 
-        page = ModelsPage(ModelsState(workbench.models, tasks, window), view)
+        page = ModelsPage(ModelsState(workbench.models, tasks, window), view, workbench.glossary)
         page.use_requested.connect(lambda model, quantization: _use_model(window, model, quantization))
         return page
 

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from functools import partial
 
 from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QGuiApplication, QKeySequence, QPaintEvent, QResizeEvent, QShortcut
-from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtGui import QCloseEvent, QCursor, QGuiApplication, QKeySequence, QPaintEvent, QResizeEvent, QShortcut
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from ui import theme
+from ui.definitions import TOPIC
 from ui.state.about import about_sections
 from ui.state.engine import EngineState
 from ui.tasks import Tasks
 from ui.view_state import ViewState
 from ui.widgets.about_dialog import AboutDialog
+from ui.widgets.glossary_dialog import GlossaryDialog
 from ui.widgets.notice import Notice
 from ui.widgets.rail import Place, Rail
 from ui.widgets.status_bar import StatusBar
@@ -35,8 +37,8 @@ log = logging.getLogger(__name__)
 class PageEntry:
     """A page as the shell needs it. `factory` is called once, when the page is first shown.
 
-    A page may have a signal `busy_changed(bool)` (a dot on the rail) and a method `save_view()` (called before
-    the window closes).
+    A page may have the signals `busy_changed(bool)` (a dot on the rail) and `term_requested(str)` (the glossary's id
+    of a term), and a method `save_view()` (called before the window closes).
     """
 
     key: str
@@ -57,6 +59,7 @@ class MainWindow(QMainWindow):
         self._pages: dict[str, QWidget] = {}
         self._was_painted = False
         self._report = ""
+        self._glossary: GlossaryDialog | None = None
         self.engine = EngineState(workbench, self)
         self.setWindowTitle("Inference Workbench")
         self.setMinimumSize(*SMALLEST)
@@ -101,6 +104,9 @@ class MainWindow(QMainWindow):
             busy = getattr(page, "busy_changed", None)
             if busy is not None:
                 busy.connect(lambda is_busy: self._rail.set_busy(key, is_busy))
+            term = getattr(page, "term_requested", None)
+            if term is not None:
+                term.connect(self.show_glossary)
             self.page_built.emit(key)
         return self._pages[key]
 
@@ -119,7 +125,19 @@ class MainWindow(QMainWindow):
 
     def show_about(self) -> None:
         sections = about_sections(self._workbench.paths, self.engine.current)
-        AboutDialog("Inference Workbench", SUMMARY, sections, self).exec()
+        about = AboutDialog("Inference Workbench", SUMMARY, sections, self)
+        about.glossary_clicked.connect(lambda: QTimer.singleShot(0, self, lambda: self.show_glossary()))
+        about.exec()
+
+    def show_glossary(self, topic_id: str = "") -> None:
+        """Beside the window, at this term; without one at the term that was read last."""
+        if self._glossary is None:
+            self._glossary = GlossaryDialog(self._workbench.glossary, self)
+        if topic_id:
+            self._glossary.show_topic(topic_id)
+        self._glossary.show()
+        self._glossary.raise_()
+        self._glossary.activateWindow()
 
     def toggle_presenter(self) -> None:
         """Figures in double size, and back; kept in the settings."""
@@ -182,6 +200,7 @@ class MainWindow(QMainWindow):
         for number in range(1, 10):
             self._shortcut(f"Ctrl+{number}", partial(self._show_nth, number - 1))
         self._shortcut("F1", self.show_about)
+        self._shortcut("Shift+F1", lambda: self.show_glossary(_term_at_hand()))
         self._shortcut("F11", self.toggle_presenter)
         self._shortcut("Ctrl+,", lambda: self._show_known("settings"))
         self._shortcut("Ctrl+Q", self.close)
@@ -231,3 +250,13 @@ class MainWindow(QMainWindow):
     def _on_notice_action(self) -> None:
         QGuiApplication.clipboard().setText(self._report)
         self._notice.hide()
+
+
+def _term_at_hand() -> str:
+    """The term of what lies under the mouse, else of what has the focus; empty for none."""
+    for widget in (QApplication.widgetAt(QCursor.pos()), QApplication.focusWidget()):
+        while widget is not None:
+            if term := widget.property(TOPIC):
+                return str(term)
+            widget = widget.parentWidget()
+    return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -211,13 +212,23 @@ class Theme(QObject):
         return palette
 
 
+_latest: list[weakref.ref[Theme]] = []  # the one that `current` found last; a search per painted word costs too much
+
+
 def current() -> Theme:
     """The theme of the running application; one is made when the composition root made none (in a test)."""
+    found = _latest[0]() if _latest else None
+    return found if found is not None and found._app is QApplication.instance() else _find()
+
+
+def _find() -> Theme:
     app = QApplication.instance()
     if not isinstance(app, QApplication):
         raise RuntimeError("there is no QApplication yet")
-    found = app.findChild(Theme, options=Qt.FindChildOption.FindDirectChildrenOnly)
-    return found if isinstance(found, Theme) else Theme(app)
+    child = app.findChild(Theme, options=Qt.FindChildOption.FindDirectChildrenOnly)
+    found = child if isinstance(child, Theme) else Theme(app)
+    _latest[:] = [weakref.ref(found)]
+    return found
 
 
 def set_role(widget: QWidget, role: str) -> None:

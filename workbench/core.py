@@ -13,6 +13,7 @@ from workbench.economics.prices import PriceBook
 from workbench.economics.unit import busy_seconds, estimate_run, unknown_choices
 from workbench.engine.api import Engine
 from workbench.errors import StorageFull, WorkbenchError
+from workbench.glossary import Glossary
 from workbench.history.store import HistoryStore
 from workbench.hub.library import ModelLibrary
 from workbench.hub.places import other_places
@@ -29,6 +30,7 @@ from workbench.settings import Settings, SettingsStore
 from workbench.spec_builder import Knobs, build_spec
 
 if TYPE_CHECKING:
+    from workbench.hardware import Hardware
     from workbench.models import Models
 
 __all__ = ["ChangeCost", "EngineState", "Knobs", "RunHandle", "Workbench"]
@@ -36,6 +38,7 @@ __all__ = ["ChangeCost", "EngineState", "Knobs", "RunHandle", "Workbench"]
 EngineFactory = Callable[[Paths, Settings], Engine]
 RunHandle = RunJob
 HASH_WAIT_S = 1.0
+_BUSY = ("loading", "running")
 log = logging.getLogger(__name__)
 
 
@@ -62,6 +65,7 @@ class Workbench:
         self._machine: tuple[tuple[str, str], ...] | None = None
         self._runs = JobQueue("runs")
         self._chores = JobQueue("chores")
+        self._checks = JobQueue("memory checks")
         self._lease = EngineLease(lambda: make_engine(paths, self.settings.current), self._ensure_file)
         self._active: set[RunJob] = set()
         self._unstored: dict[str, RunRecord] = {}
@@ -74,7 +78,7 @@ class Workbench:
         """Search, judging, downloads and keeping of models; made with the first question."""
         from workbench.models import Models
 
-        return Models(
+        made = Models(
             self.paths,
             resources(),
             self.settings,
@@ -83,8 +87,15 @@ class Workbench:
             make_engine=lambda: local_engine(self.paths, self.settings.current),
             cpu_name=self._cpu_name,
             in_use=self._lease.files,
-            is_busy=lambda: self._lease.state.status in ("loading", "running"),
+            is_busy=lambda: self._lease.state.status in _BUSY,
         )
+        self._lease.listen(lambda state: made.yield_to_run() if state.status in _BUSY else None)
+        return made
+
+    @cached_property
+    def glossary(self) -> Glossary:
+        """The definitions that window and command line show."""
+        return Glossary(resources().glossary)
 
     @classmethod
     def open(cls, home: Path | None = None, make_engine: EngineFactory | None = None) -> Workbench:
@@ -130,13 +141,19 @@ class Workbench:
         self._runs.submit(lambda: self._warm(spec))
 
     def check_memory_of_loads(self) -> None:
-        """From here on, what a load took is compared with the prediction in the background, and kept in the history."""
+        """From here on, what a load took is compared with the prediction in the background, after the first run with it
+        has finished, and kept in the history.
+        """
         self._checks_memory = True
 
     def load_prices(self) -> None:
         """Reads the price tables in the background (about 0.6 s the first time)."""
-        if not self.prices.loaded:
+        if not self.prices.loaded and not self._is_closed:
             self._chores.submit(self.prices.load)
+
+    def read_hardware(self) -> Hardware:
+        """This machine, and what the installed llama.cpp can use of it. Blocks for about half a second."""
+        return read_hardware()
 
     def explain_change(self, old: RunSpec | None, new: RunSpec) -> ChangeCost:
         """What it will cost to run `new`; `old` None: from what is warm now."""
@@ -182,23 +199,30 @@ class Workbench:
             unknown_gpu=gpu,
         )
 
-    def close(self) -> None:
+    def close(self, finish_checks_s: float = 0.0) -> None:
         """Ends runs (as cancelled), the engine and the history; safe to call twice.
 
-        What the history cannot store any more is logged, not raised: `is_stored` has said so of each run.
+        A comparison of memory under way has `finish_checks_s` beyond the engine's end, and is given up then. What the
+        history cannot store any more is logged, not raised: `is_stored` has said so of each run.
         """
         with self._lock:
             if self._is_closed:
                 return
             self._is_closed = True
             active = list(self._active)
+            self._checks_memory = self._checks_memory and finish_checks_s > 0
         for job in active:
             job.cancel()
         self._lease.cancel_load()
-        if "models" in self.__dict__:
+        if not self._checks_memory and "models" in self.__dict__:
             self.models.close()
         self._runs.close(timeout_s=8.0)
         self._lease.close()
+        if self._checks_memory:
+            self._checks.close(finish_checks_s)
+            if "models" in self.__dict__:
+                self.models.close()
+        self._checks.close(timeout_s=1.0)
         self._chores.close(timeout_s=2.0)
         for record in list(self._unstored.values()):
             _logged(partial(self._close_row, record))  # space may be free by now
@@ -245,8 +269,12 @@ class Workbench:
             with self._lock:
                 self._active.discard(job)
         record = job.wait(0)
-        if record is not None and self._checks_memory and not self._is_closed:
-            self._chores.submit(lambda: self.models.check_memory(record))
+        if record is not None and record.status == "finished" and self._checks_memory:
+            self._checks.submit(lambda: self._check_memory(record))
+
+    def _check_memory(self, record: RunRecord) -> None:
+        if self._checks_memory:
+            self.models.check_memory(record)
 
     def _warm(self, spec: RunSpec) -> None:
         try:
@@ -312,6 +340,18 @@ def local_engine(paths: Paths, settings: Settings) -> Engine:
     from workbench.engine.process import LocalEngine
 
     return LocalEngine(log_dir=paths.logs, memory_check=settings.memory_check, idle_gpu_advice=_idle_gpu_advice)
+
+
+def read_hardware() -> Hardware:
+    """What `Workbench.read_hardware` says, where there is no workbench to ask."""
+    from workbench.engine.inventory import read_build
+    from workbench.hardware import Hardware, describe_machine
+
+    machine = describe_machine()
+    try:
+        return Hardware(machine, read_build())
+    except WorkbenchError as error:
+        return Hardware(machine, problem=error.message)
 
 
 def _idle_gpu_advice() -> str | None:

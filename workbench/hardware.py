@@ -1,36 +1,27 @@
-"""What this machine is: processor, memory, GPUs, and which build of llama.cpp would use them."""
+"""What this machine is, and what the installed build of llama.cpp can use of it, in words and commands."""
 
 from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-Vendor = Literal["nvidia", "amd", "intel", "apple", "unknown"]
+from workbench.graphics import Gpu, find_gpus, mac_chip
+from workbench.runs.record import DeviceDescription, EngineBuild
+from workbench.units import bytes_text
+from workbench.wheels import can_use, wheel_index
 
-DRM = Path("/sys/class/drm")
 CPUINFO = Path("/proc/cpuinfo")
-# Numbers of the PCI vendors (https://pci-ids.ucw.cz).
-_PCI_VENDORS: dict[str, Vendor] = {"0x10de": "nvidia", "0x1002": "amd", "0x8086": "intel"}
-
-LLAMA_CPP = "llama-cpp-python>=0.3.36,<0.3.38"
-WHEELS = "https://abetlen.github.io/llama-cpp-python/whl"
-
-
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    name: str
-    vendor: Vendor
-    memory_total_bytes: int | None = None
-    driver: str | None = None
-    compute_capability: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """None: the system does not tell. `physical_cores` is what llama.cpp's default of threads follows."""
+    """None: the system does not tell. `physical_cores` is what llama.cpp's default of threads follows.
+
+    `memory_total_bytes` holds what an integrated GPU uses too: it is not counted a second time.
+    """
 
     cpu: str
     physical_cores: int | None
@@ -58,53 +49,34 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class WheelIndex:
-    """Where the llama-cpp-python project publishes wheels with one back end."""
+class GpuUse:
+    """One GPU of the machine beside the build. `loses` is True where installing another build would gain much:
+    not for a GPU in the processor, which decodes about as fast as the processor does with the same memory.
+    """
 
-    backend: str
-    needs: str
-    name: str
+    gpu: Gpu
+    text: str
+    is_used: bool
+    loses: bool = False
+    commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """The machine and the build side by side. `problem` says why there is nothing about the build."""
+
+    machine: Machine
+    build: EngineBuild | None = None
+    problem: str | None = None
 
     @property
-    def command(self) -> str:
-        """Puts a published wheel in the place of the build that is there; never starts a build from source."""
-        return (
-            f'pip install --force-reinstall --no-deps --only-binary=llama-cpp-python "{LLAMA_CPP}" '
-            f"--extra-index-url {WHEELS}/{self.name}"
-        )
-
-
-# As the README of llama-cpp-python 0.3.36 lists them. The drivers are those that came with each CUDA release: an
-# older one of the same major version runs only what needs no just-in-time compilation, and these wheels do need it.
-WHEEL_INDEXES = (
-    WheelIndex("CPU", "any processor", "cpu"),
-    WheelIndex("CUDA 13.2", "NVIDIA GPU of compute capability 7.5 or newer, driver for CUDA 13.2", "cu132"),
-    WheelIndex("CUDA 13.0", "NVIDIA GPU of compute capability 7.5 or newer, driver 580 or newer", "cu130"),
-    WheelIndex("CUDA 12.5", "NVIDIA GPU of compute capability 6.0 or newer, driver 555 or newer", "cu125"),
-    WheelIndex("CUDA 12.4", "NVIDIA GPU of compute capability 6.0 or newer, driver 550 or newer", "cu124"),
-    WheelIndex("CUDA 12.3", "NVIDIA GPU of compute capability 6.0 or newer, driver 545 or newer", "cu123"),
-    WheelIndex("CUDA 12.2", "NVIDIA GPU of compute capability 6.0 or newer, driver 535 or newer", "cu122"),
-    WheelIndex("CUDA 12.1", "NVIDIA GPU of compute capability 6.0 or newer, driver 530 or newer", "cu121"),
-    WheelIndex("CUDA 11.8", "NVIDIA GPU of compute capability 6.0 to 8.9, driver 520 or newer", "cu118"),
-    WheelIndex("Metal", "Mac with macOS 11 or newer", "metal"),
-    WheelIndex("Vulkan", "GPU of any maker with a Vulkan driver, Linux or Windows", "vulkan"),
-    WheelIndex("ROCm", "AMD GPU, Linux with ROCm 7.2", "rocm72"),
-    WheelIndex("HIP", "AMD Radeon GPU, Windows", "hip-radeon"),
-)
-# Least driver, least and greatest compute capability, wheel; the newest CUDA first.
-_CUDA_WHEELS = (
-    (580, (7, 5), (99, 0), "cu130"),
-    (555, (6, 0), (99, 0), "cu125"),
-    (550, (6, 0), (99, 0), "cu124"),
-    (545, (6, 0), (99, 0), "cu123"),
-    (535, (6, 0), (99, 0), "cu122"),
-    (530, (6, 0), (99, 0), "cu121"),
-    (520, (6, 0), (8, 9), "cu118"),
-)
+    def uses(self) -> tuple[GpuUse, ...]:
+        """Empty when nothing is known of the build."""
+        return judge_gpus(self.machine, self.build) if self.build is not None else ()
 
 
 def describe_machine() -> Machine:
-    """Asks the system and NVML; runs no other program. Some 50 ms the first time."""
+    """Asks the system and NVML; starts a program on a Mac of Intel only. Some 50 ms the first time."""
     import psutil
 
     return Machine(
@@ -114,13 +86,13 @@ def describe_machine() -> Machine:
         memory_total_bytes=psutil.virtual_memory().total,
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
-        gpus=_gpus(),
+        gpus=find_gpus(),
     )
 
 
 def gpu_advice(machine: Machine, build_supports_gpu: bool) -> str | None:
     """The sentence and command that would put an idle GPU to use; None when there is nothing to gain."""
-    gpu = next((gpu for gpu in machine.gpus if gpu.vendor in ("nvidia", "amd", "apple", "intel")), None)
+    gpu = next((gpu for gpu in machine.gpus if _is_worth_a_build(gpu)), None)
     if gpu is None or build_supports_gpu:
         return None
     index = wheel_index(gpu)
@@ -130,89 +102,104 @@ def gpu_advice(machine: Machine, build_supports_gpu: bool) -> str | None:
     )
 
 
-def wheel_index(gpu: Gpu | None, system: str = sys.platform) -> WheelIndex:
-    """The published wheels that suit a GPU; None is a machine without one."""
-    by_name = {index.name: index for index in WHEEL_INDEXES}
-    if gpu is None:
-        return by_name["cpu"]
-    if gpu.vendor == "apple":
-        return by_name["metal"]
-    if gpu.vendor == "nvidia":
-        return by_name[_cuda_wheel(gpu)]
-    if gpu.vendor == "amd" and system == "win32":
-        return by_name["hip-radeon"]
-    if gpu.vendor == "amd" and Path("/opt/rocm").exists():
-        return by_name["rocm72"]
-    return by_name["vulkan"]
+def judge_gpus(machine: Machine, build: EngineBuild, system: str = sys.platform) -> tuple[GpuUse, ...]:
+    """For each GPU of the machine whether the build uses it, and else how to get one that does."""
+    return tuple(_judge(gpu, build, system) for gpu in machine.gpus)
 
 
-def _cuda_wheel(gpu: Gpu) -> str:
-    """Vulkan serves cards and drivers that no CUDA wheel serves."""
-    major = (gpu.driver or "").partition(".")[0]
-    if not major.isdigit():
-        return "cu124"
-    capability = gpu.compute_capability or (7, 0)  # unknown: only a wheel that serves old and new cards
-    return next(
-        (name for least, low, high, name in _CUDA_WHEELS if int(major) >= least and low <= capability <= high),
-        "vulkan",
+def _judge(gpu: Gpu, build: EngineBuild, system: str) -> GpuUse:
+    found = [device for device in build.gpus if _is_same(gpu, device)]
+    if found:
+        return GpuUse(gpu, f"used by this build as {' and '.join(device.name for device in found)}", is_used=True)
+    index = wheel_index(gpu, system)
+    commands = (index.command, index.build_command(gpu, system))
+    worth = _is_worth_a_build(gpu)
+    if not can_use(build.backends, gpu, system):
+        text = f"not used: this build has {_names(build.backends)}; {index.backend} would use it ({index.needs})"
+        return GpuUse(gpu, text, is_used=False, loses=worth, commands=commands)
+    if gpu.shares_memory and build.gpus:
+        return GpuUse(gpu, "not used: llama.cpp takes a GPU in the processor only where there is no other", False)
+    text = (
+        f"not used: this build has {_names(build.backends)}, but finds no such device. Its driver may be too old, or "
+        "CUDA_VISIBLE_DEVICES or a container may hide it"
     )
+    return GpuUse(gpu, text, is_used=False, loses=worth, commands=commands)
 
 
-def _gpus() -> tuple[Gpu, ...]:
-    found = _nvidia_gpus()
-    if sys.platform == "darwin" and platform.machine() == "arm64":
-        found.append(Gpu("Apple GPU", "apple"))
-    is_nvidia_known = bool(found)
-    found.extend(gpu for gpu in drm_gpus() if gpu.vendor != "nvidia" or not is_nvidia_known)
-    return tuple(found)
+def gpu_text(gpu: Gpu) -> str:
+    """Name, memory and driver, and what it does not tell, for one line."""
+    return " · ".join((gpu.name, *gpu_facts(gpu)))
 
 
-def _nvidia_gpus() -> list[Gpu]:
-    from workbench.metrics.gpu import Nvml
-
-    session = Nvml.open()
-    if session is None:
-        return []
-    try:
-        return [
-            Gpu(gpu.name, "nvidia", gpu.memory_total_bytes, gpu.driver, gpu.compute_capability)
-            for gpu in session.gpus()
-        ]
-    finally:
-        session.close()
+def gpu_facts(gpu: Gpu) -> tuple[str, ...]:
+    facts = [_memory_text(gpu)]
+    if gpu.driver:
+        facts.append(f"driver {gpu.driver}")
+    if gpu.compute_capability:
+        facts.append(f"compute capability {gpu.compute_capability[0]}.{gpu.compute_capability[1]}")
+    return (*facts, *gpu.untold)
 
 
-def drm_gpus(root: Path = DRM) -> list[Gpu]:
-    """GPUs that Linux's display drivers know, without the virtual ones of virtual machines."""
-    found = []
-    for card in sorted(root.glob("card[0-9]*")):
-        vendor = _PCI_VENDORS.get(_read(card / "device" / "vendor") or "")
-        if vendor is None or "-" in card.name:  # card0-HDMI-A-1 is a socket of card0
-            continue
-        memory = _read(card / "device" / "mem_info_vram_total")  # amdgpu only
-        name = _read(card / "device" / "product_name") or f"{_MAKERS[vendor]} GPU"
-        found.append(Gpu(name, vendor, int(memory) if memory and memory.isdigit() else None))
-    return found
+def _memory_text(gpu: Gpu) -> str:
+    if gpu.shares_memory:
+        aside = f", {bytes_text(gpu.memory_total_bytes)} set aside" if gpu.memory_total_bytes else ""
+        return f"works in the machine's memory{aside}"
+    if gpu.memory_total_bytes is None:
+        return "memory not known"
+    if gpu.memory_free_bytes is None:
+        return bytes_text(gpu.memory_total_bytes)
+    return f"{bytes_text(gpu.memory_total_bytes)}, {bytes_text(gpu.memory_free_bytes)} free"
 
 
-_MAKERS: dict[Vendor, str] = {"nvidia": "NVIDIA", "amd": "AMD", "intel": "Intel"}
+def device_text(device: DeviceDescription) -> str:
+    """What llama.cpp says of a device, for one line."""
+    facts = [f"{device.description or device.kind}"]
+    if device.memory_total_bytes is not None:
+        # llama.cpp calls all memory of the processor free.
+        is_told = device.memory_free_bytes is not None and device.kind != "cpu"
+        free = f", {bytes_text(device.memory_free_bytes)} free" if is_told else ""
+        facts.append(f"{bytes_text(device.memory_total_bytes)}{free}")
+    if device.kind == "igpu":
+        facts.append("works in the machine's memory")
+    return " · ".join(facts)
+
+
+def build_text(build: EngineBuild) -> str:
+    """Back ends and what they use of the processor, for one line."""
+    features = f"; of the processor {', '.join(build.features)}" if build.features else ""
+    return f"built with {_names(build.backends)}{features}"
+
+
+def _is_worth_a_build(gpu: Gpu) -> bool:
+    return gpu.vendor == "apple" or (gpu.vendor in ("nvidia", "amd", "intel") and not gpu.shares_memory)
+
+
+def _is_same(gpu: Gpu, device: DeviceDescription) -> bool:
+    """By name: neither side has an address that the other knows. Drivers add words of their own to a name."""
+    if gpu.vendor == "apple":
+        return True
+    ours, theirs = gpu.name.lower(), device.description.lower()
+    if ours in theirs or theirs in ours:
+        return True
+    is_maker = gpu.vendor in theirs or (gpu.vendor == "amd" and "radeon" in theirs)
+    return is_maker and gpu.vendor != "nvidia" and gpu.shares_memory == (device.kind == "igpu")
+
+
+def _names(backends: Sequence[str]) -> str:
+    return ", ".join(backends) if backends else "no back end"
 
 
 def _cpu_name() -> str:
-    for line in (_read(CPUINFO) or "").splitlines():
+    try:
+        lines = CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
         key, _, value = line.partition(":")
         if key.strip() in ("model name", "Model"):
             return value.strip()
-    return platform.processor() or platform.machine() or "unknown processor"
+    return mac_chip() or platform.processor() or platform.machine() or "unknown processor"
 
 
 def _gibibytes(size_bytes: int | None) -> str:
     return f"{size_bytes / 2**30:.1f} GiB" if size_bytes is not None else ""
-
-
-def _read(path: Path) -> str | None:
-    """None: the system has no such file, or keeps it from us."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip() or None
-    except OSError:
-        return None

@@ -11,7 +11,7 @@ from typing import Literal
 from workbench.engine.api import Engine, ProgressSink
 from workbench.errors import WorkbenchError
 from workbench.runs.record import LoadReport
-from workbench.runs.spec import EngineOptions, ModelRef, RunSpec
+from workbench.runs.spec import WEIGHT_OPTIONS, EngineOptions, ModelRef, RunSpec
 from workbench.units import bytes_text, ms_text
 
 ChangeKind = Literal["nothing", "threads", "adapters", "new_context", "new_weights", "start"]
@@ -24,7 +24,7 @@ CONTEXT_FIELDS = (
     "kv_type_v",
     "flash_attention",
 )
-WEIGHT_FIELDS = ("gpu_layers", "use_mmap", "repack", "main_gpu", "tensor_split")
+PLACE_FIELDS = ("main_gpu", "tensor_split", "split_mode")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,9 @@ class EngineLease:
         if before is None or self._engine is None:
             return self._explain_start(new)
         model, options = before
-        if model.path != new.model.path or _differs(options, new.engine, WEIGHT_FIELDS):
-            return self._explain_weights(new)
+        if model.path != new.model.path or _differs(options, new.engine, WEIGHT_OPTIONS):
+            moves = model.path == new.model.path and _differs(options, new.engine, PLACE_FIELDS)
+            return self._explain_weights(new, " again, to share them over the GPUs otherwise" if moves else "")
         if _differs(options, new.engine, CONTEXT_FIELDS):
             about = f", about {ms_text(self._context_ms)}" if self._context_ms is not None else ""
             return ChangeCost("new_context", f"new context{about}; weights stay", self._context_ms)
@@ -171,11 +172,11 @@ class EngineLease:
         about = f", about {ms_text(total)}" if total is not None else ""
         return ChangeCost("start", f"starts the engine and loads {self._size_text(new.model)}{about}", total)
 
-    def _explain_weights(self, new: RunSpec) -> ChangeCost:
+    def _explain_weights(self, new: RunSpec, purpose: str) -> ChangeCost:
         weights = self._weights_ms(new.model)
         total = None if weights is None else weights + (self._context_ms or 0.0)
         about = f", about {ms_text(total)}" if total is not None else ""
-        return ChangeCost("new_weights", f"loads {self._size_text(new.model)}{about}", total)
+        return ChangeCost("new_weights", f"loads {self._size_text(new.model)}{purpose}{about}", total)
 
     def _weights_ms(self, model: ModelRef) -> float | None:
         size = _size_bytes(model)
@@ -188,7 +189,9 @@ class EngineLease:
 
 def describe_devices(load: LoadReport) -> str:
     """ "CPU 2 threads" or the GPUs in use, for one line."""
-    gpus = [device.name for device in load.devices if device.kind in ("gpu", "igpu")]
+    found = [device.name for device in load.devices if device.kind in ("gpu", "igpu")]
+    used = {item.device for item in load.memory}
+    gpus = [name for name in found if name in used] or found
     if gpus and load.gpu_layers:
         return f"{', '.join(gpus)}, {load.gpu_layers} layers"
     return f"CPU, {load.threads} threads"

@@ -15,7 +15,7 @@ from workbench.engine.planner import MemoryPlanner
 from workbench.engine.protocol import QuantizePlanned
 from workbench.engine.quantizer import plan_quantization
 from workbench.errors import UserError, WorkbenchError
-from workbench.history.model_figures import CheckedPart, MemoryCheck, ModelUse
+from workbench.history.model_figures import KEPT_CHECKS, CheckedPart, MemoryCheck, ModelUse
 from workbench.history.store import HistoryStore
 from workbench.hub import importing
 from workbench.hub.catalog import Catalog, CatalogFinding, check_catalog, load_catalog
@@ -23,6 +23,7 @@ from workbench.hub.client import HubClient
 from workbench.hub.deletion import Deletion
 from workbench.hub.download import DownloadQueue
 from workbench.hub.fit import MemoryFit, Source, compare
+from workbench.hub.fit_verdict import CPU
 from workbench.hub.gguf import ModelFile
 from workbench.hub.grouping import parts_of
 from workbench.hub.importing import Addition
@@ -84,6 +85,7 @@ class Models:
         self._compared: tuple[str, EngineOptions, bool] | None = None
         self._stop = threading.Event()
         self._measuring: threading.Event | None = None
+        self._is_run_ahead = False
 
     def close(self) -> None:
         """Stops downloads, which can be resumed, and measuring; what was deleted is gone for good."""
@@ -144,22 +146,28 @@ class Models:
         """See `MemoryFit.curve`."""
         return self._fit.curve(source, options, contexts, self._stop)
 
-    def free_bytes(self) -> int:
-        """Memory that a model could take: the machine's, or less where a container has a limit."""
-        return free_memory.free_bytes()
+    def free_bytes(self, devices: Sequence[str] = ()) -> int:
+        """Memory that a model could take: the machine's (less where a container has a limit), and that of those of
+        `devices` with memory of their own, where it is known.
+        """
+        gpus = _gpu_free_bytes() if any(name != CPU for name in devices) else {}
+        return free_memory.free_bytes() + sum(size for name, size in gpus.items() if name in devices)
 
     def machine_speed(self, *, measure: bool = True) -> MachineSpeed | None:
-        """What llama.cpp reaches on this machine. The first time it is measured, which takes some seconds; None
-        while a run goes on, and for `measure` False when it was never measured.
+        """What llama.cpp reaches on this machine. The first time it is measured, which takes some seconds; None for
+        `measure` False when it was never measured.
+
+        Raises UserError (code "run_going_on") when it would have to be measured beside a run, also for a run that
+        begins meanwhile, and what `MachineProbe.measure` raises.
         """
         threads = self._settings.current.threads
         with self._probe_lock:
             probe = self._probe_of_machine()
             known = probe.known(threads)
-            if known is not None or not measure or self._is_busy() or self._stop.is_set():
+            if known is not None or not measure or self._stop.is_set():
                 return known
             try:
-                return probe.measure(threads, cancel=self._stop)
+                return self._measure_alone(probe, threads, threading.Event())
             except UserError as error:
                 if error.code == "cancelled":
                     return None
@@ -173,29 +181,27 @@ class Models:
         Raises UserError with the codes "cancelled", "probe_running" and "run_going_on" (also for a run that begins
         meanwhile: it would spoil the figures), and what `MachineProbe.measure` raises. The kept result then stays.
         """
-        ended = cancel or threading.Event()
-
-        def look(share: float) -> None:
-            if self._is_busy():
-                raise UserError(_RUN_GOES_ON, code="run_going_on")
-            if on_progress is not None:
-                on_progress(share)
-
-        look(0.0)
+        self._refuse_beside_run()
         if not self._probe_lock.acquire(timeout=_PROBE_WAIT_S):
             raise UserError("The speed of this machine is being measured already.", code="probe_running")
         try:
-            self._measuring = ended
-            if self._stop.is_set():
-                ended.set()
-            speed = self._probe_of_machine().measure(self._settings.current.threads, cancel=ended, on_progress=look)
+            threads = self._settings.current.threads
+            return self._measure_alone(self._probe_of_machine(), threads, cancel or threading.Event(), on_progress)
         finally:
-            self._measuring = None
             self._probe_lock.release()
-        return speed
+
+    def yield_to_run(self) -> None:
+        """A run begins: measuring this machine ends within a moment, for both would be slow and the figures wrong."""
+        measuring = self._measuring
+        if measuring is not None:
+            self._is_run_ahead = True
+            measuring.set()
 
     def speed(self, source: Source) -> SpeedEstimate | None:
-        """Predicted for this machine, corrected by its own runs; None when it cannot be told."""
+        """Predicted for this machine, corrected by its own runs; None when it cannot be told.
+
+        Raises what `machine_speed` raises.
+        """
         machine = self.machine_speed()
         work = self._work(source) if machine is not None else None
         if machine is None or work is None:
@@ -207,20 +213,27 @@ class Models:
         """Last use and measured speed, by path and by SHA-256."""
         return self._history.model_use()
 
-    def memory_checks(self, path_or_sha: Path | str) -> tuple[MemoryComparison, ...]:
-        """Predicted against measured at the newest load of this model; empty when it was never compared."""
-        newest = self._history.memory_checks(path_or_sha, limit=1)
-        parts = newest[0].parts if newest else ()
-        return tuple(MemoryComparison(part.purpose, part.predicted_bytes, part.measured_bytes) for part in parts)
+    @property
+    def is_busy(self) -> bool:
+        """Whether a run goes on, beside which what nobody waits for is better left."""
+        return self._is_busy()
+
+    def memory_checks(self, path: Path, sha256: str | None = None) -> tuple[MemoryCheck, ...]:
+        """Predicted against measured at all kept loads of this file, newest first; of the same content elsewhere where
+        nothing was loaded from this path. Raises HistoryError.
+        """
+        found = self._history.memory_checks(path, KEPT_CHECKS)
+        return found or (self._history.memory_checks(sha256, KEPT_CHECKS) if sha256 else ())
 
     def check_memory(self, record: RunRecord) -> None:
         """Compares the prediction with what the load of this run took, and keeps both; blocks about a second.
 
-        Does nothing for further runs of the same load. What cannot be predicted or stored is logged.
+        Does nothing for further runs of the same load, and while another run goes on: the end of that one asks again.
+        What cannot be predicted or stored is logged.
         """
         load, spec = record.load, record.spec
         loaded = spec.model.path, replace(spec.engine, threads=None), _full_resident_bytes(record) is not None
-        if load is None or loaded == self._compared or self._stop.is_set():
+        if load is None or loaded == self._compared or self._stop.is_set() or self._is_busy():
             return
         self._compared = loaded
         try:
@@ -288,6 +301,37 @@ class Models:
             on_progress=on_progress, cancel=cancel, threads=threads or self._settings.current.threads,
         )  # fmt: skip
 
+    def _measure_alone(
+        self,
+        probe: MachineProbe,
+        threads: int | None,
+        ended: threading.Event,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> MachineSpeed:
+        """For whoever holds the probe's lock."""
+
+        def look(share: float) -> None:
+            self._refuse_beside_run()
+            if on_progress is not None:
+                on_progress(share)
+
+        self._measuring, self._is_run_ahead = ended, False
+        try:
+            look(0.0)
+            if self._stop.is_set():
+                ended.set()
+            return probe.measure(threads, cancel=ended, on_progress=look)
+        except UserError as error:
+            if error.code == "cancelled" and self._is_run_ahead:
+                raise UserError(_RUN_GOES_ON, code="run_going_on") from error
+            raise
+        finally:
+            self._measuring = None
+
+    def _refuse_beside_run(self) -> None:
+        if self._is_busy():
+            raise UserError(_RUN_GOES_ON, code="run_going_on")
+
     def _probe_of_machine(self) -> MachineProbe:
         if self._probe is None:
             self._probe = MachineProbe(self._paths.cache, self._cpu_name(), self._make_engine)
@@ -307,16 +351,15 @@ class Models:
 
 def _gpu_free_bytes() -> dict[str, int]:
     """By llama.cpp's name of the device; empty without an NVIDIA GPU that answers."""
-    from workbench.metrics.gpu import Nvml
+    from workbench.metrics.gpu import Nvml, cuda_free_bytes
 
     nvml = Nvml.open()
     if nvml is None:
         return {}
     try:
-        free = {f"CUDA{index}": gpu.memory_free_bytes for index, gpu in enumerate(nvml.gpus())}
+        return cuda_free_bytes(nvml.gpus())
     finally:
         nvml.close()
-    return {name: size for name, size in free.items() if size is not None}
 
 
 def _full_resident_bytes(record: RunRecord) -> int | None:

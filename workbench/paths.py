@@ -96,6 +96,10 @@ class Resources:
     profiles: Path
     assets: Path
 
+    @property
+    def glossary(self) -> Path:
+        return self.assets / "glossary.toml"
+
 
 def resources() -> Resources:
     """The profiles and assets of this installation: frozen bundle, installed wheel or checkout.

@@ -16,6 +16,7 @@ from workbench.runs.spec import (
     Message,
     ModelRef,
     Overflow,
+    Placement,
     ProfileRef,
     RunSpec,
     Sampling,
@@ -49,6 +50,7 @@ class Knobs:
     threads: int | None = None
     gpu_layers: int | None = None
     kv_type: str | None = None
+    placement: Placement | None = None
     overflow: Overflow | None = None
     adapters: tuple[Adapter, ...] = ()
 
@@ -89,6 +91,7 @@ def _engine_options(knobs: Knobs, settings: Settings, library: ModelLibrary, mod
     trained = library.trained_context(model)
     default_context = min(DEFAULT_CONTEXT_LENGTH, trained) if trained else DEFAULT_CONTEXT_LENGTH
     kv_type = knobs.kv_type or base.kv_type_k
+    placement = knobs.placement or base.placement
     return replace(
         base,
         context_length=knobs.context_length or default_context,
@@ -96,6 +99,9 @@ def _engine_options(knobs: Knobs, settings: Settings, library: ModelLibrary, mod
         gpu_layers=knobs.gpu_layers,
         kv_type_k=kv_type,
         kv_type_v=kv_type,
+        split_mode=placement.split_mode,
+        main_gpu=placement.main_gpu,
+        tensor_split=placement.tensor_split,
         adapters=tuple(_with_hash(adapter, library) for adapter in knobs.adapters),
     )
 

@@ -11,10 +11,20 @@ from dialogue import Dialogue
 
 from workbench.engine import api
 from workbench.engine.process import LocalEngine
+from workbench.engine.quantizer import quantize_file
 from workbench.runs.spec import ChatOptions, EngineOptions, Limits, Message, ModelRef, Sampling
 
 LONGEST_ANSWER = 540
 AT_ONCE = 8
+
+
+def quantized(model: Path, type_name: str | None, folder: Path) -> Path:
+    """The quantization that llama.cpp makes of an F16 file, in `folder`; the file itself when there is no name."""
+    if not type_name:
+        return model
+    made = folder / f"{model.stem.removesuffix('-F16')}-{type_name}.gguf"
+    quantize_file(model, made, type_name)
+    return made
 
 
 class Answers:

@@ -2,8 +2,9 @@
 
     python packaging/demo_model/evaluate.py --model assets/models/demo-F16.gguf
 
-Greedy throughout; needs the workbench installed and no PyTorch. Prints one JSON object; `--card` also writes the
-figures as pairs of name and value for `export.py --figures`.
+Greedy throughout; needs the workbench installed and no PyTorch. `--quantization Q4_K_M` evaluates what llama.cpp makes
+of the model. Prints one JSON object; `--card` also writes the figures as pairs of name and value for
+`export.py --figures`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import extraction
 import lookup
 import sorting
 import summaries
-from answers import Answers
+from answers import Answers, quantized
 from corpus import Corpus
 from dialogue import Dialogue
 
@@ -173,6 +174,7 @@ def card_pairs(figures: Figures) -> list[tuple[str, str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path("assets/models/demo-F16.gguf"))
+    parser.add_argument("--quantization", help="such as Q4_K_M: made beforehand, in a temporary folder")
     parser.add_argument("--count", type=int, default=200, help="exercises of each kind")
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--threads", type=int)
@@ -180,8 +182,10 @@ def main() -> None:
     parser.add_argument("--card", type=Path, help="also write the figures for the model card here")
     arguments = parser.parse_args()
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as logs:
-        answers = Answers(arguments.model, Path(logs), arguments.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        model = quantized(arguments.model, arguments.quantization, Path(folder))
+        size_bytes = model.stat().st_size
+        answers = Answers(model, Path(folder), arguments.threads)
         try:
             evaluation = Evaluation(answers, arguments.count, arguments.seed)
             if arguments.only:
@@ -191,7 +195,8 @@ def main() -> None:
         finally:
             answers.close()
     result = {
-        "model": arguments.model.name,
+        "model": model.name,
+        "size_bytes": size_bytes,
         "date": datetime.now(UTC).date().isoformat(),
         "seed": arguments.seed,
         "seconds": round(time.monotonic() - started, 1),

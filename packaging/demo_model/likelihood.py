@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from answers import quantized
 from chat import TURN_END, render_prompt
 from corpus import Corpus
 from dialogue import Dialogue
@@ -115,13 +117,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("perplexity", "acceptance"))
     parser.add_argument("--model", type=Path, default=Path("assets/models/demo-F16.gguf"))
+    parser.add_argument("--quantization", help="such as Q2_K: made beforehand, in a temporary folder")
     parser.add_argument("--draft", type=Path, default=Path("assets/models/demo-small-F16.gguf"))
     parser.add_argument("--count", type=int, default=40, help="dialogues of each kind")
     arguments = parser.parse_args()
-    if arguments.what == "perplexity":
-        result = perplexity(arguments.model, arguments.count)
-    else:
-        result = acceptance(arguments.model, arguments.draft, arguments.count)
+    with tempfile.TemporaryDirectory() as folder:
+        model = quantized(arguments.model, arguments.quantization, Path(folder))
+        if arguments.what == "perplexity":
+            result = perplexity(model, arguments.count)
+        else:
+            result = acceptance(model, arguments.draft, arguments.count)
     print(json.dumps(result, indent=1))
 
 

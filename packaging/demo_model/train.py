@@ -37,8 +37,9 @@ FALL_SHARE = 0.45
 LAST_RATE = 0.01
 HELD_OUT_DIALOGUES = 24
 LOG_S, SAVE_S, HELD_OUT_S = 30, 180, 600
-# Rows and their length in turn; about as many tokens each. Few lengths: each is compiled once.
-BATCHES = ((16, 256), (16, 256), (8, 512), (5, LONGEST_ROW))
+# Rows and their length in turn; about as many tokens each. Few lengths: each is compiled once. Batches twice as large
+# train 15 % more tokens a second and learn less from them.
+BATCHES = ((8, 256), (8, 256), (4, 512), (3, LONGEST_ROW))
 
 States = Callable[[Tensor, Tensor, Tensor], Tensor]
 

@@ -39,6 +39,11 @@ class Bare:
         self.batch = lib.llama_batch_init(2048, 0, 1)
         self.parallel = parallel
 
+    def close(self) -> None:
+        lib.llama_batch_free(self.batch)
+        lib.llama_free(self.context)
+        lib.llama_model_free(self.model)
+
     def tokenize(self, text: str) -> list[int]:
         data = text.encode()
         tokens = (ctypes.c_int32 * (len(data) + 8))()
@@ -130,5 +135,6 @@ def convenience_rate(model: Any, prompt: str, count: int, *, greedy: bool) -> fl
 
 def convenience_model(path: Path, *, context_length: int, threads: int) -> Any:
     return llama_cpp.Llama(
-        str(path), n_ctx=context_length, n_threads=threads, n_threads_batch=threads, verbose=False, logits_all=False
-    )
+        str(path), n_ctx=context_length, n_threads=threads, n_threads_batch=threads, verbose=False, logits_all=False,
+        n_gpu_layers=-1,
+    )  # fmt: skip

@@ -48,6 +48,6 @@ def tiny() -> Path:
 
 
 def pick(name: str) -> Path:
-    """A model by its short name on the command line."""
+    """A model by its short name on the command line, or by its path."""
     makers = {"0.5B": half_billion, "42M": large_vocabulary, "tiny": tiny, "demo": lambda: DEMO}
-    return makers[name]()
+    return makers[name]() if name in makers else Path(name)

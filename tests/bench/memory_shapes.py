@@ -72,7 +72,7 @@ def sliding_window(folder: Path) -> Path:
         block = f"blk.{layer}."
         tensors |= {f"{block}{name}.weight": _ones(width // heads) for name in ("attn_q_norm", "attn_k_norm")}
         tensors |= {f"{block}{name}.weight": _ones(width) for name in ("post_attention_norm", "post_ffw_norm")}
-    return tiny_models._finish(writer, path, tensors)
+    return tiny_models.finish(writer, path, tensors)
 
 
 def experts(folder: Path) -> Path:
@@ -97,7 +97,7 @@ def experts(folder: Path) -> Path:
         }
         for layer in range(layers):
             tensors |= _expert_layer(f"blk.{layer}.", layer, width, heads * head, kv_heads * head, head, count, inner)
-        return tiny_models._finish(writer, path, tensors)
+        return tiny_models.finish(writer, path, tensors)
 
     return _quantized(folder, "experts", "Q4_K_M", make)
 
@@ -153,7 +153,7 @@ def hybrid(folder: Path) -> Path:
         tensors[block + "shortconv.conv.weight"] = _random(layer, width, window).astype(np.float32)
         tensors[block + "shortconv.in_proj.weight"] = _random(layer, 3 * width, width)
         tensors[block + "shortconv.out_proj.weight"] = _random(layer, width, width)
-    return tiny_models._finish(writer, path, tensors)
+    return tiny_models.finish(writer, path, tensors)
 
 
 SHAPES: dict[str, Callable[[Path], Path]] = {

@@ -6,35 +6,13 @@ import hashlib
 import json
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.program import ROOT, interrupt_group, run, run_json, start, wait_until
-from tests.fakes.hub_server import HubServer, SeededContent, Slow, Status, WrongContent
-from tests.fakes.keyring_store import clear_surroundings
-
-DEMO = ROOT / "assets" / "models" / "demo-F16.gguf"
-REPO = "someone/Tiny-GGUF"
-LARGE = "someone/Large-GGUF"
-GATED = "someone/Gated-GGUF"
-LARGE_CONTENT = SeededContent(12_000_000, seed=3)
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    clear_surroundings(monkeypatch, tmp_path / "hugging-face")
-    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
-    with HubServer() as server:
-        facts = {"total": 3_957_000, "architecture": "llama", "context_length": 1024}
-        server.add_repo(REPO, {"Tiny-F16.gguf": DEMO, "README.md": b"# Tiny"}, license="mit", downloads=900, likes=9,
-                        gguf=facts)  # fmt: skip
-        server.add_repo(LARGE, {"Large-Q4_K_M.gguf": LARGE_CONTENT, "Large-Q8_0.gguf": SeededContent(9_000_000)},
-                        license="apache-2.0", downloads=50, likes=40)  # fmt: skip
-        server.add_repo(GATED, {"Gated-Q4_K_M.gguf": DEMO}, gated="manual", downloads=10)
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        yield server
+from tests.e2e.hub_repos import DEMO, GATED, LARGE, LARGE_CONTENT, REPO
+from tests.e2e.program import interrupt_group, run, run_json, start, wait_until
+from tests.fakes.hub_server import HubServer, Slow, Status, WrongContent
 
 
 def sha256(path: str | Path) -> str:

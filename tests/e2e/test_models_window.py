@@ -11,9 +11,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication, QPushButton
 from pytestqt.qtbot import QtBot
 
-from tests.e2e.program import ROOT
+from tests.e2e.hub_repos import DEMO, FILE, REPO
 from tests.fakes.hub_server import Drop, HubServer, Slow
-from tests.fakes.keyring_store import clear_surroundings
 from ui.app import open_window
 from ui.main_window import MainWindow
 from ui.pages.models import ModelsPage
@@ -21,20 +20,6 @@ from ui.widgets.composer import Composer
 from workbench.core import Workbench
 
 pytestmark = pytest.mark.qt_log_ignore("This plugin does not support")
-DEMO = ROOT / "assets" / "models" / "demo-F16.gguf"
-REPO = "someone/Tiny-GGUF"
-FILE = "Tiny-F16.gguf"
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    clear_surroundings(monkeypatch, tmp_path / "hugging-face")
-    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
-    with HubServer() as server:
-        facts = {"total": 3_957_000, "architecture": "llama", "context_length": 1024}
-        server.add_repo(REPO, {FILE: DEMO}, license="mit", downloads=900, gguf=facts)
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        yield server
 
 
 @pytest.fixture

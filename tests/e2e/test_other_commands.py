@@ -16,7 +16,8 @@ from workbench import __version__
 
 def test_version_and_help() -> None:
     assert run("--version").stdout.strip() == f"workbench {__version__}"
-    for command in ((), ("run",), ("chat",), ("history",), ("doctor",), ("profiles",), ("models",)):
+    for command in ((), ("run",), ("chat",), ("history",), ("doctor",), ("profiles",), ("models",),
+                    ("glossary",)):  # fmt: skip
         result = run(*command, "--help")
         assert result.returncode == 0
         assert result.stdout.startswith("Usage: workbench")
@@ -110,10 +111,31 @@ def test_profiles_are_listed_shown_and_checked(workbench_home: Path) -> None:
 
 
 def test_models_lists_the_demo_model_and_what_can_be_made() -> None:
-    (demo,) = run_json("models", "list")
-    assert demo["demo"] is True
-    assert {"Q8_0", "Q4_K_M", "Q2_K"} <= set(demo["makeable"])
-    assert Path(demo["files"][0]["path"]).is_file()
+    family = run_json("models", "list")
+    for demo in family:
+        assert demo["demo"] is True
+        assert {"Q8_0", "Q4_K_M", "Q2_K"} <= set(demo["makeable"])
+        assert Path(demo["files"][0]["path"]).is_file()
+    assert Path(family[0]["files"][0]["path"]).name == "demo-F16.gguf"
+
+
+def test_glossary_lists_and_explains_terms() -> None:
+    listed = run("glossary").stdout.splitlines()
+    assert listed[0] == "term\tin a sentence"
+    assert any(line.startswith("TTFT\tTTFT is the time ") for line in listed)
+    one = run("glossary", "kv", "cache")
+    assert one.returncode == 0
+    assert one.stdout.startswith("KV cache\n")
+    found = run_json("glossary", "key-value cache")
+    assert one.stdout.split("\n\n")[1:] == [found["short"], f"{found['long']}\n"]
+    assert len(run_json("glossary")) == len(listed) - 1
+
+
+def test_an_unknown_term_is_answered_with_the_nearest_names() -> None:
+    asked = run("glossary", "TTF")
+    assert asked.returncode == 2
+    assert "Did you mean TTFT" in asked.stderr
+    assert run_json("glossary", "TTF", code=2)["error"]["code"] == "term_unknown"
 
 
 def test_doctor_asks_the_engine() -> None:

@@ -1,4 +1,4 @@
-"""The wheel, unpacked away from the sources: profiles, catalogue, icons and the demo model come along, and it runs."""
+"""The wheel, unpacked away from the sources: profiles, glossary, icons and the demo model come along, and it runs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_wheel_runs_the_demo_model_without_the_sources(unpacked: Path, tmp_path:
     assert answer["model"]["path"].startswith(str(unpacked))
 
 
-def test_wheel_brings_profiles_catalogue_and_icons(unpacked: Path, tmp_path: Path) -> None:
+def test_wheel_brings_profiles_catalogue_glossary_and_icons(unpacked: Path, tmp_path: Path) -> None:
     listed = run_elsewhere(unpacked, tmp_path, "profiles", "list", "--json")
     assert listed.returncode == 0, listed.stderr
     assert "thoughtful" in listed.stdout
@@ -51,5 +51,9 @@ def test_wheel_brings_profiles_catalogue_and_icons(unpacked: Path, tmp_path: Pat
     known = tomllib.loads((ROOT / "profiles" / "catalog.toml").read_text(encoding="utf-8"))
     assert json.loads(offered.stdout)["date"] == str(known["date"])
     assert len(json.loads(offered.stdout)["models"]) == len(known["model"])
+    explained = run_elsewhere(unpacked, tmp_path, "glossary", "--json")
+    assert explained.returncode == 0, explained.stderr
+    terms = tomllib.loads((ROOT / "assets" / "glossary.toml").read_text(encoding="utf-8"))["topic"]
+    assert [topic["id"] for topic in json.loads(explained.stdout)] == [topic["id"] for topic in terms]
     ours = {path.name for path in (ROOT / "assets" / "icons").glob("*.svg")}
     assert {path.name for path in (unpacked / "workbench/_resources/assets/icons").glob("*.svg")} == ours

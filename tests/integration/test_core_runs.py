@@ -13,7 +13,7 @@ from workbench.core import Knobs, Workbench
 from workbench.errors import EngineCrashed, ModelFileError, ModelNotFound, SpecError, StorageFull
 from workbench.runs import events
 from workbench.runs.record import Dropped, RunRecord
-from workbench.runs.spec import EngineOptions, Message, RunSpec, from_json, to_json
+from workbench.runs.spec import EngineOptions, Message, Placement, RunSpec, from_json, to_json
 
 
 def run(workbench: Workbench, **knobs: object) -> tuple[RunRecord, list[events.RunEvent]]:
@@ -215,6 +215,22 @@ def test_changes_are_explained_before_they_are_applied(workbench: Workbench) -> 
     assert workbench.explain_change(None, threads).kind == "threads"
     other = workbench.build_spec(Knobs(prompt="x", quantization="Q8_0", context_length=1024))
     assert workbench.explain_change(None, other).kind == "new_weights"
+    alone = replace(spec, engine=replace(spec.engine, split_mode="none", main_gpu=1))
+    cost = workbench.explain_change(None, alone)
+    assert cost.kind == "new_weights"
+    assert "again, to share them over the GPUs otherwise" in cost.text
+
+
+def test_the_placement_on_several_gpus_is_part_of_the_spec_and_its_row(workbench: Workbench) -> None:
+    placement = Placement("row", 1, (3.0, 1.0))
+    spec = workbench.build_spec(Knobs(prompt="x", placement=placement))
+    assert spec.engine.placement == placement
+    record = workbench.run(spec, lambda event: None)
+    assert workbench.history.get(record.id).spec.engine.placement == placement
+    with pytest.raises(SpecError, match="a share of tensor_split is -1"):
+        workbench.build_spec(Knobs(prompt="x", placement=Placement("layer", 0, (-1.0, 1.0))))
+    with pytest.raises(SpecError, match="main_gpu is 99"):
+        workbench.build_spec(Knobs(prompt="x", placement=Placement("none", 99)))
 
 
 def test_spec_of_a_stored_run_can_be_run_again(workbench: Workbench) -> None:

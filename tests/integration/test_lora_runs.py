@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,7 @@ from workbench.errors import ModelNotFound
 from workbench.runs.record import RunRecord
 from workbench.runs.spec import Adapter, RunSpec
 
-
-@pytest.fixture
-def workbench(workbench_home: Path) -> Iterator[Workbench]:
-    opened = Workbench.open()
-    yield opened
-    opened.close()
+pytestmark = pytest.mark.usefixtures("real_engine")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +15,7 @@ from workbench.runs import events
 from workbench.runs.record import RunRecord
 from workbench.runs.spec import RunSpec
 
-
-@pytest.fixture
-def workbench(workbench_home: Path) -> Iterator[Workbench]:
-    opened = Workbench.open()
-    yield opened
-    opened.close()
+pytestmark = pytest.mark.usefixtures("real_engine")
 
 
 def ask(workbench: Workbench, prompt: str = "What is TTFT?", **knobs: object) -> RunRecord:

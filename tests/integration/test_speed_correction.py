@@ -26,6 +26,8 @@ from workbench.machine_probe import FILE_NAME, MachineProbe
 from workbench.probe_readings import ProbeSize
 from workbench.runs.record import RunRecord
 
+pytestmark = pytest.mark.usefixtures("real_engine")
+
 RUNS, TOKENS, OFF = 7, 24, 3.0
 NO_END = ((0, -1e9), (1, -1e9), (2, -1e9))
 # A prompt of some 1,000 tokens: a prediction is for that much in the context.
@@ -38,13 +40,6 @@ PREDICTIONS: dict[str, Predict] = {
     "tps": lambda work, machine: decode_tps(work, machine, USUAL_CONTEXT),
     "prefill_tps": lambda work, machine: prefill_tps(work, machine, USUAL_PROMPT),
 }
-
-
-@pytest.fixture
-def workbench(workbench_home: Path) -> Iterator[Workbench]:
-    opened = Workbench.open()
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

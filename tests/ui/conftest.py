@@ -8,7 +8,10 @@ import pytest
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
+from tests.fakes import gguf_files
+from tests.ui.models_fakes import FakeModels
 from ui import theme
+from ui.state.models import ModelsState
 from ui.tasks import Tasks
 from ui.view_state import ViewState
 from workbench.core import Workbench
@@ -42,6 +45,24 @@ def tasks(qapp: QApplication) -> Iterator[Tasks]:
 @pytest.fixture
 def view(workbench: Workbench) -> ViewState:
     return ViewState(workbench.paths.data)
+
+
+@pytest.fixture
+def models(workbench: Workbench) -> Iterator[FakeModels]:
+    """With the demo model and one of the models folder."""
+    folder = workbench.paths.models
+    folder.mkdir(parents=True, exist_ok=True)
+    gguf_files.write_model(folder / "Phi-4-mini-Q8_0.gguf", name="Phi 4 mini", architecture="phi3", file_type=7)
+    made = FakeModels(workbench.library)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def models_state(qapp: QApplication, models: FakeModels, tasks: Tasks) -> Iterator[ModelsState]:
+    made = ModelsState(models, tasks)  # type: ignore[arg-type]
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -10,13 +10,14 @@ from pathlib import Path
 from workbench.engine.file_types import QuantizeOptions
 from workbench.engine.protocol import QuantizePlanned
 from workbench.errors import HubAccessDenied, HubOffline, ModelFileError, WorkbenchError
-from workbench.history.model_figures import ModelUse
+from workbench.history.model_figures import CheckedPart, MemoryCheck, ModelUse
 from workbench.hub.catalog import Catalog, load_catalog
 from workbench.hub.deletion import Deletion
+from workbench.hub.demo_model import DEMO_NAMES
 from workbench.hub.gguf import ModelFile
 from workbench.hub.importing import Addition, add_file
 from workbench.hub.library import ModelLibrary
-from workbench.hub.memory import CurvePoint, MemoryComparison, MemoryEstimate, MemoryPart, Verdict
+from workbench.hub.memory import CurvePoint, MemoryEstimate, MemoryPart, Verdict
 from workbench.hub.repository import (
     RemoteFiles,
     RepoFile,
@@ -28,9 +29,12 @@ from workbench.hub.repository import (
 from workbench.hub.speed import SpeedEstimate
 from workbench.hub.transfers import UNDER_WAY, DownloadOrder, DownloadView
 from workbench.hub.verification import Verification, verify
+from workbench.paths import resources
 from workbench.runs.spec import EngineOptions
 
 ROOT = Path(__file__).resolve().parents[2]
+# How many demo models this installation has.
+DEMOS = sum((resources().assets / "models" / f"{name}-F16.gguf").is_file() for name in DEMO_NAMES)
 FREE = 20_900_000_000
 QWEN = "Qwen/Qwen3-0.6B-GGUF"
 GATED = "meta-llama/Llama-3.2-1B-Instruct-GGUF"
@@ -82,6 +86,10 @@ def estimate_of(weights: int, options: EngineOptions) -> MemoryEstimate:
         gpu_layers=0,
         basis="engine",
     )
+
+
+def checked(*parts: CheckedPart, day: int = 21, context: int = 4096, kv_type: str = "f16") -> MemoryCheck:
+    return MemoryCheck(f"2026-11-{day:02d}T12:00:00+00:00", "/m", None, context, kv_type, 0, "engine", parts)
 
 
 @dataclass
@@ -155,7 +163,8 @@ class FakeModels:
         self.problem: WorkbenchError | None = None
         self.fit_problem: WorkbenchError | None = None
         self.curve_problems: dict[int, WorkbenchError] = {}
-        self.checks: tuple[MemoryComparison, ...] = ()
+        self.checks: tuple[MemoryCheck, ...] = ()
+        self.is_busy = False
         self.used: dict[str, ModelUse] = {}
         self.asked: list[tuple[str, object]] = []
         self.gates: dict[str, threading.Event] = {}
@@ -214,10 +223,10 @@ class FakeModels:
         tps = 21e9 / _size(source)
         return SpeedEstimate(tps * 0.93, tps * 1.07, tps * 9, tps * 11, "From this machine's measured 21 GB/s.")
 
-    def memory_checks(self, path_or_sha: Path | str) -> tuple[MemoryComparison, ...]:
+    def memory_checks(self, path: Path, sha256: str | None = None) -> tuple[MemoryCheck, ...]:
         return self.checks
 
-    def free_bytes(self) -> int | None:
+    def free_bytes(self, devices: Sequence[str] = ()) -> int | None:
         return self.free
 
     def model_use(self) -> dict[str, ModelUse]:

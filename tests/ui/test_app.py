@@ -119,3 +119,23 @@ def test_nothing_of_the_chart_library_is_imported_before_the_first_picture(workb
                      workbench_home)  # fmt: skip
     output, errors = process.communicate(timeout=60)
     assert "charts []" in output, errors
+
+
+def test_an_installation_without_its_glossary_says_so_and_ends(workbench_home: Path, tmp_path: Path) -> None:
+    code = f"""
+        import sys
+        from dataclasses import replace
+        from pathlib import Path
+        from tests.fakes.scripted_engine import ScriptedEngine
+        from ui import app
+        from workbench import core
+        whole = core.resources()
+        core.resources = lambda: replace(whole, assets=Path({str(tmp_path)!r}))
+        app._show_start_failure = lambda error: print("failure:", error.message, flush=True)
+        sys.exit(app.main([], make_engine=lambda paths, settings: ScriptedEngine()))
+    """
+    process = python(code, workbench_home)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 1, errors
+    assert "glossary is missing or damaged. Install" in output
+    assert "Traceback" not in errors

@@ -23,7 +23,9 @@ from ui.tasks import Tasks
 from ui.view_state import ViewState
 from workbench.core import Knobs, Workbench
 from workbench.errors import ModelFileError
+from workbench.glossary import Glossary
 from workbench.history.store import RunSummary
+from workbench.paths import resources
 
 Show = Callable[..., QWidget]
 NAMES = [column.title for column in COLUMNS]
@@ -223,7 +225,7 @@ def test_fifty_thousand_rows_sort_quickly(qtbot: QtBot) -> None:
     base = RunSummary("0", "finished", "2026-11-21T03:00:00.000+00:00", "Demo", "F16", 4096, "fast", "chat", "Why?",
                       100.0, None, 60.0, 2000.0, 64, 0.0002, "Because.")  # fmt: skip
     rows = [replace(base, id=str(n), ttft_ms=None if n % 50 == 0 else float(n * 7919 % 50_000)) for n in range(50_000)]
-    table = HistoryTable()
+    table = HistoryTable(Glossary(resources().glossary))
     table.set_rows(rows, len(rows))
     start = time.perf_counter()
     table.sort(NAMES.index("TTFT, ms"), Qt.SortOrder.AscendingOrder)

@@ -14,7 +14,7 @@ from pytestqt.qtbot import QtBot
 
 from tests.fakes import gguf_files
 from tests.ui.keyboard import missed_by_tab
-from tests.ui.models_fakes import FREE, GATED, QWEN, FakeModels, offline, repository, summary
+from tests.ui.models_fakes import DEMOS, FREE, GATED, QWEN, FakeModels, offline, repository, summary
 from tests.ui.test_main_window import cut_off, focusable_without_name
 from ui import theme
 from ui.app import open_window
@@ -31,25 +31,22 @@ from ui.view_state import ViewState
 from ui.widgets.memory_curve import MemoryCurve, spread
 from workbench.core import Workbench
 from workbench.errors import StorageFull
+from workbench.glossary import Glossary
+from workbench.paths import resources
 
 Show = Callable[..., QWidget]
 LEFT = Qt.MouseButton.LeftButton
 
 
 @pytest.fixture
-def models(workbench: Workbench) -> Iterator[FakeModels]:
-    folder = workbench.paths.models
-    folder.mkdir(parents=True, exist_ok=True)
-    gguf_files.write_model(folder / "Phi-4-mini-Q8_0.gguf", name="Phi 4 mini", architecture="phi3", file_type=7)
-    made = FakeModels(workbench.library)
-    made.pages["qwen"] = [(summary(QWEN), summary("a/Qwen-other-GGUF", is_gated=True))]
-    yield made
-    made.close()
+def models(models: FakeModels) -> FakeModels:
+    models.pages["qwen"] = [(summary(QWEN), summary("a/Qwen-other-GGUF", is_gated=True))]
+    return models
 
 
 @pytest.fixture
 def page(qtbot: QtBot, models: FakeModels, tasks: Tasks, view: ViewState, show: Show) -> Iterator[ModelsPage]:
-    made = ModelsPage(ModelsState(models, tasks), view)  # type: ignore[arg-type]
+    made = ModelsPage(ModelsState(models, tasks), view, Glossary(resources().glossary))  # type: ignore[arg-type]
     show(made, 1204, 760)
     qtbot.waitUntil(lambda: made.state.choice.head.status == "ready")
     yield made
@@ -94,9 +91,10 @@ def tray_text(page: ModelsPage, item_id: str) -> str:
 def test_the_page_opens_with_the_demo_model_and_the_shelf(page: ModelsPage) -> None:
     assert page.choice.title.text() == "Demo model"
     titles = [page.results.table_model.item(row).title for row in range(page.results.table_model.rowCount())]
-    assert titles[:2] == ["Demo model", "Phi-4-mini"]
+    assert titles[0] == "Demo model"
+    assert titles[DEMOS] == "Phi-4-mini"
     assert "Qwen3 0.6B" in titles
-    assert page.library_button.text().startswith("Library 2, ")
+    assert page.library_button.text().startswith(f"Library {DEMOS + 1}, ")
 
 
 def test_typing_asks_after_a_pause_and_a_click_opens(qtbot: QtBot, page: ModelsPage, models: FakeModels) -> None:
@@ -365,7 +363,7 @@ def test_a_finished_download_can_be_used_in_run(qtbot: QtBot, page: ModelsPage, 
 
 def open_library(qtbot: QtBot, page: ModelsPage) -> None:
     qtbot.mouseClick(page.library_button, LEFT)
-    qtbot.waitUntil(lambda: page.library.table.isVisible() and page.library.table_model.rowCount() == 2)
+    qtbot.waitUntil(lambda: page.library.table.isVisible() and page.library.table_model.rowCount() == DEMOS + 1)
 
 
 def select_file(page: ModelsPage, name: str) -> None:
@@ -393,10 +391,10 @@ def test_delete_says_how_much_and_undo_brings_it_back(qtbot: QtBot, page: Models
     assert page.library.delete.text().startswith("Delete ")
     qtbot.keyClick(page.library.table, Qt.Key.Key_Delete)
     qtbot.waitUntil(lambda: page.notice.isVisible() and "Deleted" in page.notice.text())
-    qtbot.waitUntil(lambda: page.library.table_model.rowCount() == 1)
+    qtbot.waitUntil(lambda: page.library.table_model.rowCount() == DEMOS)
     assert not path.exists()
     qtbot.mouseClick(visible_button(page.notice, "Undo"), LEFT)
-    qtbot.waitUntil(lambda: page.library.table_model.rowCount() == 2)
+    qtbot.waitUntil(lambda: page.library.table_model.rowCount() == DEMOS + 1)
     assert path.read_bytes() == content
 
 
@@ -434,7 +432,7 @@ def test_make_quantization_goes_to_the_tray(qtbot: QtBot, page: ModelsPage, mode
     item = page.state.downloads.items[0]
     qtbot.waitUntil(lambda: "40 % done" in tray_text(page, item.id))
     models.gates["quantize"].set()
-    qtbot.waitUntil(lambda: page.state.library.count == 3)
+    qtbot.waitUntil(lambda: page.state.library.count == DEMOS + 2)
 
 
 def test_import_by_dialog(qtbot: QtBot, page: ModelsPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -563,7 +561,7 @@ def test_the_rail_shows_a_dot_while_another_page_is_shown(
 def test_use_opens_run_with_the_model(qtbot: QtBot, program: MainWindow, workbench: Workbench) -> None:
     page = program.show_page("models")
     assert isinstance(page, ModelsPage)
-    qtbot.waitUntil(lambda: page.state.library.count == 2)
+    qtbot.waitUntil(lambda: page.state.library.count == DEMOS + 1)
     qtbot.mouseClick(page.library_button, LEFT)
     select_file(page, "Phi-4-mini")
     qtbot.mouseClick(page.library.use, LEFT)

@@ -10,16 +10,26 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from tests.fakes import gguf_files
-from tests.ui.models_fakes import FREE, GATED, QWEN, FakeModels, estimate_of, offline, repository, summary
+from tests.ui.models_fakes import (
+    DEMOS,
+    FREE,
+    GATED,
+    QWEN,
+    FakeModels,
+    checked,
+    estimate_of,
+    offline,
+    repository,
+    summary,
+)
 from ui.state import models_fit, models_words
 from ui.state.models import ModelsState
 from ui.state.models_downloads import download_item
 from ui.state.models_search import Filters, ResultItem
-from ui.tasks import Tasks
 from workbench.core import Workbench
 from workbench.errors import HubError, StorageFull
-from workbench.history.model_figures import ModelUse
-from workbench.hub.memory import CurvePoint, MemoryComparison, Verdict
+from workbench.history.model_figures import CheckedPart, ModelUse
+from workbench.hub.memory import CurvePoint, Verdict
 from workbench.hub.repository import RemoteFiles, RepoFile
 from workbench.hub.speed import SpeedEstimate
 from workbench.hub.transfers import DownloadOrder, DownloadView
@@ -27,20 +37,8 @@ from workbench.runs.spec import EngineOptions
 
 
 @pytest.fixture
-def models(workbench: Workbench) -> Iterator[FakeModels]:
-    folder = workbench.paths.models
-    folder.mkdir(parents=True, exist_ok=True)
-    gguf_files.write_model(folder / "Phi-4-mini-Q8_0.gguf", name="Phi 4 mini", architecture="phi3", file_type=7)
-    made = FakeModels(workbench.library)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def state(qtbot: QtBot, models: FakeModels, tasks: Tasks) -> Iterator[ModelsState]:
-    made = ModelsState(models, tasks)  # type: ignore[arg-type]
-    yield made
-    made.close()
+def state(models_state: ModelsState) -> ModelsState:
+    return models_state
 
 
 def listed(state: ModelsState) -> list[ResultItem]:
@@ -353,7 +351,7 @@ def test_a_gated_repository_says_so(qtbot: QtBot, state: ModelsState) -> None:
 
 
 def test_measured_error_and_speed_stand_beside_the_row(qtbot: QtBot, state: ModelsState, models: FakeModels) -> None:
-    models.checks = (MemoryComparison("weights", 1000, 1000), MemoryComparison("total resident", 1010, 1000))
+    models.checks = (checked(CheckedPart("weights", 1000, 1000), CheckedPart("total resident", 1010, 1000)),)
     path = str(models.library.models_folder / "Phi-4-mini-Q8_0.gguf")
     models.used[path] = ModelUse("2026-11-20T10:00:00+00:00", 4, 61.3)
     state.library.load()
@@ -384,12 +382,12 @@ def test_a_finished_download_reads_the_library_anew(
     qtbot: QtBot, state: ModelsState, models: FakeModels, workbench: Workbench
 ) -> None:
     state.library.load()
-    qtbot.waitUntil(lambda: state.library.count == 2)
+    qtbot.waitUntil(lambda: state.library.count == DEMOS + 1)
     found = models.repositories[QWEN]
     download_id = models.pull(found, found.quantizations[0])
     path = gguf_files.write_model(workbench.paths.models / "Qwen3-0.6B-Q2_K.gguf", name="Qwen3", file_type=10)
     models.downloads.move(download_id, state="finished", path=path)
-    qtbot.waitUntil(lambda: state.library.count == 3)
+    qtbot.waitUntil(lambda: state.library.count == DEMOS + 2)
 
 
 ORDER = DownloadOrder(QWEN, "a" * 40, "Q8_0", (RepoFile("x.gguf", 805_000_000),))
@@ -405,8 +403,8 @@ ORDER = DownloadOrder(QWEN, "a" * 40, "Q8_0", (RepoFile("x.gguf", 805_000_000),)
             ["pause", "cancel"],
         ),
         (
-            {"done_bytes": 99_000_000, "note": "the server is busy: again in 8 s"},
-            "99.0 of 805 MB, the server is busy: again in 8 s",
+            {"done_bytes": 99_000_000, "note": "the server is busy: retry 3 of 7 in 8 s"},
+            "99.0 of 805 MB, the server is busy: retry 3 of 7 in 8 s",
             ["pause", "cancel"],
         ),
         ({"state": "paused", "done_bytes": 1_000}, "paused, 1.00 kB of 805 MB", ["resume", "cancel"]),
@@ -440,13 +438,13 @@ def test_delete_and_undo_move_real_files(
     said: list[tuple[str, str]] = []
     state.said.connect(lambda tone, text, action, word: said.append((tone, text)))
     state.library.load()
-    qtbot.waitUntil(lambda: state.library.count == 2)
+    qtbot.waitUntil(lambda: state.library.count == DEMOS + 1)
     state.library.delete([str(path)])
-    qtbot.waitUntil(lambda: state.library.count == 1)
+    qtbot.waitUntil(lambda: state.library.count == DEMOS)
     assert not path.exists()
     assert said[-1][1].startswith("Deleted ")
     state.library.undo_delete()
-    qtbot.waitUntil(lambda: state.library.count == 2)
+    qtbot.waitUntil(lambda: state.library.count == DEMOS + 1)
     assert path.read_bytes() == content
 
 
@@ -467,7 +465,7 @@ def test_verify_tells_what_is_wrong(qtbot: QtBot, state: ModelsState, workbench:
     said: list[tuple[str, str]] = []
     state.said.connect(lambda tone, text, action, word: said.append((tone, text)))
     state.library.load()
-    qtbot.waitUntil(lambda: state.library.count == 2)
+    qtbot.waitUntil(lambda: state.library.count == DEMOS + 1)
     state.library.verify(str(path))
     qtbot.waitUntil(lambda: len(said) == 2)
     assert said[1][0] == "good"
@@ -478,27 +476,11 @@ def test_verify_tells_what_is_wrong(qtbot: QtBot, state: ModelsState, workbench:
     assert said[3][0] == "bad"
 
 
-def test_details_tell_metadata_and_errors_of_predictions(qtbot: QtBot, state: ModelsState, models: FakeModels) -> None:
-    models.checks = (MemoryComparison("kv", 917, 920),)
-    state.library.load()
-    qtbot.waitUntil(lambda: state.library.is_loaded)
-    demo = next(row for row in state.library.rows() if row.file.origin == "demo")
-    state.show_details_of(demo.key)
-
-    def facts() -> dict[str, tuple[str, ...]]:
-        return {row[0]: row[1:] for _, rows in state.details.sections for row in rows}
-
-    qtbot.waitUntil(lambda: "Layers" in facts())
-    assert facts()["Architecture"] == ("llama",)
-    assert facts()["Vocabulary"] == ("3,072 tokens",)
-    assert facts()["KV cache"] == ("917 B", "920 B", "−0.3 %")
-
-
 def test_a_making_shows_its_share_and_can_be_cancelled(
     qtbot: QtBot, state: ModelsState, models: FakeModels, workbench: Workbench
 ) -> None:
     state.library.load()
-    qtbot.waitUntil(lambda: state.library.count == 2)
+    qtbot.waitUntil(lambda: state.library.count == DEMOS + 1)
     models.hold("quantize")
     key = str(workbench.paths.models / "Phi-4-mini-Q8_0.gguf")
     making = state.making_of(key)
@@ -518,7 +500,7 @@ def test_a_type_that_needs_a_matrix_is_refused_before_it_is_made(
     qtbot: QtBot, state: ModelsState, workbench: Workbench
 ) -> None:
     state.library.load()
-    qtbot.waitUntil(lambda: state.library.count == 2)
+    qtbot.waitUntil(lambda: state.library.count == DEMOS + 1)
     making = state.making_of(str(workbench.paths.models / "Phi-4-mini-Q8_0.gguf"))
     assert making is not None
     making.choose("IQ2_M", None)

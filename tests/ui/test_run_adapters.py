@@ -20,6 +20,8 @@ from ui.tasks import Tasks
 from workbench.core import Workbench
 from workbench.runs.spec import Adapter
 
+pytestmark = pytest.mark.usefixtures("real_engine")
+
 Show = Callable[..., QWidget]
 
 
@@ -41,14 +43,6 @@ def foreign(chain: Path) -> Path:
     """Trained on a wider model."""
     wider = tiny_models.write_llama(chain.with_name("wider.gguf"))
     return write_adapter(chain.with_name("foreign.gguf"), random_pairs(wider))
-
-
-@pytest.fixture
-def workbench(workbench_home: Path) -> Iterator[Workbench]:
-    """With the real engine."""
-    opened = Workbench.open()
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
@@ -74,16 +68,19 @@ def open_popup(qtbot: QtBot, page: RunPage) -> AdvancedPopup:
     return popup_of(page)
 
 
-def add(qtbot: QtBot, page: RunPage, monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
-    """Opens the panel, clicks on Add and chooses the file."""
+def add(qtbot: QtBot, page: RunPage, monkeypatch: pytest.MonkeyPatch, file: Path) -> AdvancedPopup:
+    """Opens the panel, clicks on Add and chooses the file; the panel stays."""
     monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_, **__: ([str(file)], ""))
-    qtbot.mouseClick(open_popup(qtbot, page).adapters.add, Qt.MouseButton.LeftButton)
+    popup = open_popup(qtbot, page)
+    qtbot.mouseClick(popup.adapters.add, Qt.MouseButton.LeftButton)
+    return popup
 
 
 def add_and_wait(qtbot: QtBot, page: RunPage, monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
     before = len(page.state.view.values.adapters)
-    add(qtbot, page, monkeypatch, file)
+    popup = add(qtbot, page, monkeypatch, file)
     qtbot.waitUntil(lambda: len(page.state.view.values.adapters) == before + 1, timeout=10_000)
+    popup.close()
 
 
 def scale_of(popup: AdvancedPopup, name: str) -> QDoubleSpinBox:
@@ -132,6 +129,33 @@ def test_an_adapter_is_chosen_weighed_and_removed(
     popup.close()
 
 
+def test_the_panel_stays_open_while_adapters_are_added(
+    qtbot: QtBot, page: RunPage, monkeypatch: pytest.MonkeyPatch, six: Path, foreign: Path
+) -> None:
+    shown_meanwhile: list[bool] = []
+    popup = open_popup(qtbot, page)
+    place = popup.pos()
+
+    def choose(*_: object, **__: object) -> tuple[list[str], str]:
+        shown_meanwhile.append(popup.isVisible())
+        return [str(six), str(foreign)], ""
+
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", choose)
+    qtbot.mouseClick(popup.adapters.add, Qt.MouseButton.LeftButton)
+    assert shown_meanwhile == [False], "a panel on top of the dialog would catch its clicks"
+    assert popup.isVisible()
+    assert (popup.pos() - place).manhattanLength() < 8
+    qtbot.waitUntil(lambda: len(page.state.view.values.adapters) == 2, timeout=10_000)
+    assert popup_of(page) is popup
+    assert scale_of(popup, "six.gguf").isVisible()
+    assert popup.fact.text().startswith("Next run: ")
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_, **__: ([], ""))
+    qtbot.mouseClick(popup.adapters.add, Qt.MouseButton.LeftButton)
+    assert popup.isVisible(), "also when nothing was chosen"
+    popup.close()
+    qtbot.waitUntil(lambda: not page.findChildren(AdvancedPopup))
+
+
 def test_an_adapter_of_another_model_is_said_where_errors_are_and_one_click_runs_without_it(
     qtbot: QtBot, page: RunPage, monkeypatch: pytest.MonkeyPatch, foreign: Path
 ) -> None:
@@ -153,7 +177,7 @@ def test_files_that_are_no_adapters_are_refused(
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"GGUF and nothing else")
     for file, says in ((chain, "it is a model, not an adapter"), (broken, "broken.gguf cannot be used as an adapter")):
-        add(qtbot, page, monkeypatch, file)
+        add(qtbot, page, monkeypatch, file).close()
         qtbot.waitUntil(lambda says=says: page.problem.isVisible() and says in page.problem.text(), timeout=10_000)
     assert page.state.view.values.adapters == ()
 
@@ -162,7 +186,7 @@ def test_the_same_adapter_is_not_added_twice(
     qtbot: QtBot, page: RunPage, monkeypatch: pytest.MonkeyPatch, six: Path
 ) -> None:
     add_and_wait(qtbot, page, monkeypatch, six)
-    add(qtbot, page, monkeypatch, six)
+    add(qtbot, page, monkeypatch, six).close()
     qtbot.waitUntil(page.problem.isVisible, timeout=10_000)
     assert page.problem.text() == "six.gguf is in the list of adapters already."
     assert len(page.state.view.values.adapters) == 1

@@ -27,13 +27,18 @@ from tests.fakes.keyring_store import HeldKeyring, LockedKeyring, PlainTextKeyri
 from tests.fakes.scripted_engine import Script, ScriptedEngine
 from ui import theme
 from ui.pages.settings import SettingsPage
+from ui.pages.settings_hardware import HardwareSection
 from ui.state.settings import SettingsState
+from ui.state.settings_hardware import SettingsHardware
 from ui.tasks import Tasks
 from ui.widgets.segmented import Segmented
 from workbench.core import Knobs, Workbench
 from workbench.engine.process import LocalEngine
+from workbench.graphics import Gpu
+from workbench.hardware import Hardware, Machine
 from workbench.machine_probe import MachineProbe
 from workbench.probe_readings import ProbeSize
+from workbench.runs.record import DeviceDescription, EngineBuild
 from workbench.settings import SettingsStore
 
 Show = Callable[..., QWidget]
@@ -355,3 +360,71 @@ def probe_little(workbench: Workbench) -> None:
     """The real probe with little to measure, so that it takes a second."""
     models = workbench.models
     models._probe = MachineProbe(workbench.paths.cache, "Test", LocalEngine, TINY)
+
+
+H200 = Gpu("NVIDIA H200", "nvidia", 150_000_000_000, "580.65", (9, 0), 149_000_000_000)
+CPU_BUILD = EngineBuild("llama.cpp", ("CPU",), ("AVX2",), (DeviceDescription("CPU", "Test CPU", "cpu", 2**34),))
+CUDA = DeviceDescription("CUDA0", "NVIDIA H200", "gpu", 150_000_000_000, 149_000_000_000)
+
+
+@pytest.fixture
+def answers() -> list[Hardware]:
+    """What the machine answers, the last one for ever."""
+    return []
+
+
+@pytest.fixture
+def hardware(tasks: Tasks, answers: list[Hardware]) -> SettingsHardware:
+    return SettingsHardware(lambda: answers.pop(0) if len(answers) > 1 else answers[0], tasks)
+
+
+def seen(qtbot: QtBot, hardware: SettingsHardware, show: Show) -> HardwareSection:
+    """The section as it stands once the machine has answered."""
+    section = HardwareSection(hardware)
+    show(section, 900, 600)
+    qtbot.waitUntil(lambda: bool(section.rows()))
+    return section
+
+
+def test_an_idle_gpu_has_its_facts_and_commands_to_copy(
+    qtbot: QtBot, hardware: SettingsHardware, answers: list[Hardware], show: Show
+) -> None:
+    answers.append(Hardware(Machine("Test CPU", 4, 8, 2**34, "Linux", "3.11", (H200,)), CPU_BUILD))
+    section = seen(qtbot, hardware, show)
+    texts = {row.title.text(): row.text.text() for row in section.rows()}
+    assert texts["Test CPU"].startswith("Processor · 4 cores, 8 threads · 17.2 GB of memory")
+    assert "150 GB, 149 GB free · driver 580.65 · compute capability 9.0" in texts["NVIDIA H200"]
+    assert "Not used: this build has CPU; CUDA 13.0 would use it" in texts["NVIDIA H200"]
+    (gpu,) = (row for row in section.rows() if row.copy_buttons)
+    assert gpu.text.property("tone") == "warn"
+    for button, words in zip(gpu.copy_buttons, ("--only-binary", "-DCMAKE_CUDA_ARCHITECTURES=90"), strict=True):
+        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+        assert words in QApplication.clipboard().text()
+    qtbot.mouseClick(section.copy, Qt.MouseButton.LeftButton)
+    assert "NVIDIA H200: 150 GB" in QApplication.clipboard().text()
+
+
+def test_a_gpu_in_use_and_a_build_that_does_not_start_are_said(
+    qtbot: QtBot, hardware: SettingsHardware, answers: list[Hardware], show: Show
+) -> None:
+    machine = Machine("Test CPU", 4, 8, 2**34, "Linux", "3.11", (H200,))
+    build = EngineBuild("llama.cpp", ("CUDA", "CPU"), ("AVX2",), (CUDA, *CPU_BUILD.devices))
+    answers += [Hardware(machine, build), Hardware(machine, problem="The process ended early.")]
+    section = seen(qtbot, hardware, show)
+    texts = {row.title.text(): row.text.text() for row in section.rows()}
+    assert texts["NVIDIA H200"].endswith("Used by this build as CUDA0.")
+    assert texts["llama.cpp"] == "Built with CUDA, CPU; of the processor AVX2."
+    assert texts["CUDA0"] == "As llama.cpp sees it · NVIDIA H200 · 150 GB, 149 GB free"
+    qtbot.mouseClick(section.refresh, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "The process ended early." in [row.text.text() for row in section.rows()])
+
+
+def test_the_real_machine_is_read_when_the_section_is_seen_and_not_before(
+    qtbot: QtBot, workbench: Workbench, tasks: Tasks, show: Show
+) -> None:
+    state = SettingsState(workbench, tasks)
+    section = HardwareSection(state.hardware)
+    assert not state.hardware.is_reading
+    show(section, 900, 600)
+    qtbot.waitUntil(lambda: bool(section.rows()), timeout=20_000)
+    assert any(row.title.text() == "llama.cpp" for row in section.rows())

@@ -1,20 +1,16 @@
 from __future__ import annotations
 
+import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from workbench.hardware import (
-    LLAMA_CPP,
-    WHEEL_INDEXES,
-    Gpu,
-    Machine,
-    describe_machine,
-    drm_gpus,
-    gpu_advice,
-    wheel_index,
-)
+from workbench.graphics import Gpu
+from workbench.hardware import Machine, build_text, describe_machine, device_text, gpu_advice, gpu_text, judge_gpus
+from workbench.runs.record import DeviceDescription, EngineBuild
+from workbench.wheels import LLAMA_CPP, WHEEL_INDEXES, wheel_index
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,10 +71,72 @@ def test_commands_ask_for_the_version_that_the_project_asks_for() -> None:
     assert all(LLAMA_CPP in index.command for index in WHEEL_INDEXES)
 
 
-def test_display_drivers_tell_of_cards_not_of_sockets(tmp_path: Path) -> None:
-    for name, vendor in (("card0", "0x1002"), ("card0-HDMI-A-1", "0x1002"), ("card1", "0x8086"), ("card2", "0x1af4")):
-        (tmp_path / name / "device").mkdir(parents=True)
-        (tmp_path / name / "device" / "vendor").write_text(f"{vendor}\n")
-    (tmp_path / "card0" / "device" / "mem_info_vram_total").write_text("17163091968\n")
-    assert drm_gpus(tmp_path) == [Gpu("AMD GPU", "amd", 17_163_091_968), Gpu("Intel GPU", "intel")]
-    assert drm_gpus(tmp_path / "absent") == []
+CPU = DeviceDescription("CPU", "Test CPU", "cpu", 2**34, 2**34)
+H200 = Gpu("NVIDIA H200", "nvidia", 150_000_000_000, "580.65", (9, 0), 149_000_000_000)
+IRIS = Gpu("Intel Iris Xe Graphics", "intel", None, "i915", shares_memory=True)
+
+
+def build(*backends: str, gpus: tuple[DeviceDescription, ...] = ()) -> EngineBuild:
+    return EngineBuild("llama.cpp", backends, ("AVX2", "FMA"), (*gpus, CPU))
+
+
+def test_a_gpu_that_the_build_uses_is_named_as_llama_cpp_names_it() -> None:
+    found = DeviceDescription("CUDA0", "NVIDIA H200", "gpu", 150_000_000_000, 149_000_000_000)
+    (use,) = judge_gpus(machine(H200), build("CUDA", "CPU", gpus=(found,)))
+    assert (use.is_used, use.loses, use.commands) == (True, False, ())
+    assert use.text == "used by this build as CUDA0"
+    assert device_text(found) == "NVIDIA H200 · 150 GB, 149 GB free"
+    assert device_text(CPU) == "Test CPU · 17.2 GB"
+
+
+def test_an_idle_gpu_gets_the_commands_for_a_wheel_and_for_one_architecture() -> None:
+    (use,) = judge_gpus(machine(H200), build("CPU"), "linux")
+    assert use.loses
+    assert use.text.startswith("not used: this build has CPU; CUDA 13.0 would use it")
+    wheel, compiled = use.commands
+    assert wheel == wheel_index(H200, "linux").command
+    assert compiled.startswith('CMAKE_ARGS="-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES=90" ')
+    assert f"{sys.executable} -m pip install " in compiled, "another pip would install for another program"
+    assert "--no-binary=llama-cpp-python" in compiled
+    (use,) = judge_gpus(machine(H200), build("CPU"), "win32")
+    assert use.commands[1].startswith('$env:CMAKE_ARGS="-DGGML_CUDA=on')
+
+
+def test_a_build_that_has_the_back_end_and_finds_nothing_says_what_may_be_wrong() -> None:
+    (use,) = judge_gpus(machine(H200), build("CUDA", "CPU"), "linux")
+    assert use.loses
+    assert "finds no such device" in use.text
+    assert "CUDA_VISIBLE_DEVICES" in use.text
+
+
+def test_a_gpu_in_the_processor_is_no_loss() -> None:
+    (use,) = judge_gpus(machine(IRIS), build("CPU"), "linux")
+    assert (use.is_used, use.loses) == (False, False)
+    assert use.commands[1].startswith('CMAKE_ARGS="-DGGML_VULKAN=on"')
+    assert gpu_advice(machine(IRIS), build_supports_gpu=False) is None
+    card = DeviceDescription("Vulkan0", "AMD Radeon RX 7900 XTX (RADV NAVI31)", "gpu", 2**34, 2**34)
+    radeon = Gpu("AMD Radeon RX 7900 XTX", "amd", 2**34)
+    first, second = judge_gpus(machine(radeon, IRIS), build("Vulkan", "CPU", gpus=(card,)), "linux")
+    assert first.is_used
+    assert second.text == "not used: llama.cpp takes a GPU in the processor only where there is no other"
+
+
+def test_apple_silicon_is_counted_once_and_reached_through_metal() -> None:
+    apple = Gpu("Apple M4 Pro", "apple", None, "macOS", shares_memory=True)
+    (use,) = judge_gpus(machine(apple), build("CPU"), "darwin")
+    assert use.loses
+    assert use.commands[1].startswith('CMAKE_ARGS="-DGGML_METAL=on"')
+    metal = DeviceDescription("MTL0", "Apple M4 Pro", "igpu", 2**34, 2**34)
+    (use,) = judge_gpus(machine(apple), build("MTL", "CPU", gpus=(metal,)), "darwin")
+    assert use.text == "used by this build as MTL0"
+    assert device_text(metal).endswith("works in the machine's memory")
+    assert gpu_text(apple) == "Apple M4 Pro · works in the machine's memory · driver macOS"
+
+
+def test_texts_name_memory_driver_and_what_is_not_told() -> None:
+    refusing = replace(H200, untold=("power: not permitted to this user",))
+    assert gpu_text(refusing) == (
+        "NVIDIA H200 · 150 GB, 149 GB free · driver 580.65 · compute capability 9.0 · power: not permitted to this user"
+    )
+    assert gpu_text(Gpu("GPU", "unknown")) == "GPU · memory not known"
+    assert build_text(build("CUDA", "CPU")) == "built with CUDA, CPU; of the processor AVX2, FMA"

@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 )
 
 from ui import icons, theme
-from ui.state.history import SUFFIXES, HistoryState, RunDetails
+from ui.state.history import SUFFIXES, TOPICS, HistoryState, RunDetails
 from ui.tables.history import COLUMNS, STATUS_ROLE, STATUS_WORDS, HistoryTable
 from ui.view_state import ViewState
 from ui.widgets.details_pane import DetailsPane
@@ -52,7 +52,7 @@ class HistoryPage(QWidget):
         self._total = 0
         self._shown: RunDetails | None = None
         self._is_side_by_side: bool | None = None
-        self.table_model = HistoryTable(self)
+        self.table_model = HistoryTable(state.glossary, self)
         self._search_timer = QTimer(self)
         self._search_timer.setSingleShot(True)
         self._search_timer.setInterval(SEARCH_WAIT_MS)
@@ -266,7 +266,8 @@ class HistoryPage(QWidget):
             self.thinking_button.setChecked(False)
         self._shown = details
         self.details.show_head(details.title, details.subtitle, details.status_word, TONES.get(details.status, "dim"))
-        self.details.show_figures(details.figures)
+        topics = {name: self._state.glossary.topic(topic) for name, topic in TOPICS.items()}
+        self.details.show_figures(details.figures, topics)
         self.thinking_button.setVisible(bool(details.thinking))
         self._show_texts()
 

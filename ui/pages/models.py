@@ -33,9 +33,11 @@ from ui.widgets.drop_area import DropArea
 from ui.widgets.notice import Notice
 from ui.widgets.pill_button import PillButton
 from workbench import units
+from workbench.glossary import Glossary
 
 LIST_WIDTHS = ((1500, 400), (1150, 352), (960, 300), (0, 252))
 DRAWER_BESIDE_FROM = 1240  # below it the drawer takes the place of the list
+WIDE_DRAWER_FROM = 1500
 TOKENS_PAGE = "settings/tokens"
 
 
@@ -45,17 +47,17 @@ class ModelsPage(QWidget):
     busy_changed = Signal(bool)
     use_requested = Signal(str, str)
 
-    def __init__(self, state: ModelsState, view: ViewState, parent: QWidget | None = None) -> None:
+    def __init__(self, state: ModelsState, view: ViewState, glossary: Glossary, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         theme.set_role(self, "page")
         self.setAcceptDrops(True)
         self.state, self._view = state, view
-        self._notice_action = ""
+        self._notice_action = self._closed_leftovers = ""
         self.library_button, self.import_button = PillButton("Library", "Library"), PillButton("Import file", "")
-        self.notice = Notice()
+        self.notice, self.leftovers = Notice(), Notice()
         self.results = ResultsPane(state.search)
-        self.choice = ChoicePane(state.choice)
-        self.library = LibraryPane(state.library, view)
+        self.choice = ChoicePane(state.choice, glossary)
+        self.library = LibraryPane(state.library, view, glossary)
         self.drawer = DetailsDrawer(state.details)
         self.tray = DownloadTray()
         self.drop_area = DropArea("Drop GGUF files or folders to add them; they stay where they are", self)
@@ -122,6 +124,7 @@ class ModelsPage(QWidget):
         box.setSpacing(8)
         box.addLayout(head)
         box.addWidget(self.notice)
+        box.addWidget(self.leftovers)
         box.addLayout(middle, 1)
         box.addWidget(self.tray)
 
@@ -146,6 +149,9 @@ class ModelsPage(QWidget):
         self.tray.action_clicked.connect(self._on_tray_action)
         self.tray.cleared.connect(self.state.downloads.clear)
         self.notice.action_clicked.connect(self._on_notice_action)
+        self.leftovers.action_clicked.connect(self.state.library.restore_leftovers)
+        self.leftovers.second_clicked.connect(self.state.library.discard_leftovers)
+        self.leftovers.closed.connect(self._on_leftovers_closed)
 
     def _connect_state(self) -> None:
         state = self.state
@@ -178,7 +184,17 @@ class ModelsPage(QWidget):
         library = self.state.library
         if library.is_loaded:
             self.library_button.show_text(f"Library {library.count}, {units.bytes_text(library.size_bytes)}")
+        self._show_leftovers(library.leftover_text)
         self._choose_first()
+
+    def _show_leftovers(self, text: str) -> None:
+        if not text:
+            self.leftovers.hide()
+        elif text != self._closed_leftovers:
+            self.leftovers.show_message("info", text, "Restore", "Remove for good")
+
+    def _on_leftovers_closed(self) -> None:
+        self._closed_leftovers = self.leftovers.text()
 
     def _choose_first(self) -> None:
         """A page without a choice shows the first model there is, so that nobody looks at an empty half."""
@@ -233,6 +249,7 @@ class ModelsPage(QWidget):
     def _fit_width(self, with_drawer: bool) -> None:
         width = next(width for least, width in LIST_WIDTHS if self.width() >= least)
         self.results.setFixedWidth(width)
+        self.drawer.set_wide(self.width() >= WIDE_DRAWER_FROM)
         self.results.setVisible(not with_drawer or self.width() >= DRAWER_BESIDE_FROM)
 
     # --- what a person does ------------------------------------------------------------------------------

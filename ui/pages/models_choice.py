@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 )
 
 from ui import icons, theme
+from ui.definitions import define
 from ui.state.models_choice import KV_TYPES, ModelsChoice
 from ui.state.models_rows import QuantizationRow
 from ui.tables import models_quantizations as columns
@@ -32,6 +33,7 @@ from ui.widgets.memory_curve import MemoryCurve, short_tokens
 from ui.widgets.pill import Pill
 from ui.widgets.two_line_delegate import GroundDelegate, TwoLineDelegate
 from workbench import units
+from workbench.glossary import Glossary
 
 ROW_HEIGHT, HEADER_HEIGHT = 50, 36
 BOTH_FROM_HEIGHT = 500  # below it the table and the chart take turns
@@ -50,11 +52,11 @@ class ChoicePane(QWidget):
     failed = Signal(str)
     copied = Signal(str)
 
-    def __init__(self, state: ModelsChoice, parent: QWidget | None = None) -> None:
+    def __init__(self, state: ModelsChoice, glossary: Glossary, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._state = state
+        self._state, self._glossary = state, glossary
         self._buttons: dict[str, QPushButton] = {}
-        self.table_model = QuantizationTable(self)
+        self.table_model = QuantizationTable(glossary, self)
         self._build_head()
         self._build_table()
         self._build_curve()
@@ -108,6 +110,7 @@ class ChoicePane(QWidget):
         theme.set_role(self.chart_card, "card")
         heading = QLabel("Memory against context length")
         theme.set_role(heading, "strong")
+        define(heading, self._glossary.topic("contextmemory"))
         self.basis = QLabel()
         theme.set_role(self.basis, "caption")
         self.curve = MemoryCurve()
@@ -179,9 +182,10 @@ class ChoicePane(QWidget):
     def _option_row(self) -> QHBoxLayout:
         options = QHBoxLayout()
         options.setSpacing(8)
-        for text, control in (("Context", self.context), ("KV cache", self.kv)):
+        for text, control, topic in (("Context", self.context, "context"), ("KV cache", self.kv, "kvtype")):
             label = QLabel(text)
             theme.set_role(label, "label")
+            define(label, self._glossary.topic(topic))
             label.setBuddy(control)
             options.addWidget(label)
             options.addWidget(control)

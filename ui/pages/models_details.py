@@ -10,7 +10,7 @@ from ui import icons, theme
 from ui.state.models_details import ModelsDetails
 from ui.widgets.fact_sheet import FactSheet
 
-WIDTH = 330
+WIDTH, WIDE = 330, 400
 
 
 class DetailsDrawer(QFrame):
@@ -45,6 +45,9 @@ class DetailsDrawer(QFrame):
         box.addWidget(self.sheet, 1)
         state.changed.connect(self._show_facts)
         self.hide()
+
+    def set_wide(self, is_wide: bool) -> None:
+        self.setFixedWidth(WIDE if is_wide else WIDTH)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Escape:

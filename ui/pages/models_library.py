@@ -24,6 +24,7 @@ from ui.view_state import ViewState
 from ui.widgets.empty_state import EmptyState
 from ui.widgets.row_table import row_table
 from workbench import units
+from workbench.glossary import Glossary
 
 _WIDTHS_KEY = "models/library_columns"
 
@@ -39,10 +40,12 @@ class LibraryPane(QWidget):
     selected = Signal(str)
     copied = Signal(str)
 
-    def __init__(self, state: ModelsLibrary, view: ViewState, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, state: ModelsLibrary, view: ViewState, glossary: Glossary, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self._state, self._view = state, view
-        self.table_model = LibraryTable(self)
+        self.table_model = LibraryTable(glossary, self)
         self._build_table()
         self._build_actions()
         self.empty = EmptyState("", "", icon_key="models")

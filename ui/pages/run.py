@@ -17,10 +17,11 @@ from PySide6.QtWidgets import (
 )
 
 from ui import theme
+from ui.definitions import define
 from ui.pages.run_advanced import AdvancedPopup, CostPopup, SystemPromptPopup
 from ui.pages.run_chart import RunChart
 from ui.pages.run_knobs import KnobStrip
-from ui.pages.run_metrics import MetricColumn
+from ui.pages.run_metrics import TOPICS, MetricColumn
 from ui.pages.run_words import answer_footer, budget_text, phase_pill, thinking_line
 from ui.state.run import RunState
 from ui.state.run_view import Turn
@@ -53,6 +54,7 @@ SUGGESTIONS = (
 
 class RunPage(QWidget):
     busy_changed = Signal(bool)
+    term_requested = Signal(str)
 
     def __init__(self, state: RunState, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -66,7 +68,7 @@ class RunPage(QWidget):
         self.knobs = KnobStrip(state)
         self.suggestions = Suggestions("Ask the model something", SUGGESTIONS)
         self.transcript = Transcript(self.suggestions)
-        self.metrics = MetricColumn()
+        self.metrics = MetricColumn(state.glossary)
         self.chart = RunChart()
         self.context = ContextBar()
         self.composer = Composer()
@@ -129,8 +131,10 @@ class RunPage(QWidget):
         self.seed.setMenu(self._seed_menu)
         for pill in (self.surface, self.seed):
             pill.refresh()
-        self.surface.setToolTip("Where the answer appears: sets the latency budgets it is judged by")
-        self.seed.setToolTip("The same seed with the same settings gives the same answer")
+        glossary = self.state.glossary
+        for widget, topic in ((self.surface, "surface"), (self.seed, "seed"), (self.system, "system"),
+                              (self.context.title, "contextused")):  # fmt: skip
+            define(widget, glossary.topic(topic))
         self.new_chat.setToolTip("New chat (Ctrl+N)")
 
     def _connect_state(self) -> None:
@@ -160,7 +164,9 @@ class RunPage(QWidget):
         self.system.clicked.connect(lambda: SystemPromptPopup(state, self).show_under(self.system))
         self.new_chat.clicked.connect(self._on_new_chat)
         self.metrics.chart_requested.connect(self._on_chart_requested)
+        self.metrics.term_requested.connect(self.term_requested)
         self.chart.closed.connect(lambda: self._pin(None))
+        self.chart.explain_clicked.connect(lambda: self.term_requested.emit(TOPICS[self.chart.key or "ttft"]))
         self.context.shown_clicked.connect(self.show_prompt)
         self.banner.closed.connect(state.dismiss_banner)
         self.problem.action_clicked.connect(self._on_problem_action)
@@ -378,15 +384,17 @@ class RunPage(QWidget):
 
     def _on_chart_requested(self, key: str) -> None:
         if key == "cost":
-            CostPopup(self.state.figures.costs, self).show_under(self.metrics.cost)
+            popup = CostPopup(self.state.figures.costs, self)
+            popup.explain_clicked.connect(lambda: self.term_requested.emit("costquery"))
+            popup.show_under(self.metrics.cost)
         else:
             self._pin(None if self.chart.key == key and self.chart.isVisible() else key)
 
     def _pin(self, key: str | None) -> None:
         self.metrics.set_pinned(key)
-        self.chart.pin(key)
+        state = self.state
+        self.chart.pin(key, state.glossary.topic(TOPICS[key]).title if key is not None else "")
         if key is not None:
-            state = self.state
             self.chart.show_figures(state.figures, state.previous, state.surface, state.view.records)
 
     # --- Qt ----------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -21,6 +21,8 @@ from PySide6.QtWidgets import (
 )
 
 from ui import theme
+from ui.definitions import define
+from ui.pages.run_placement import PlacementFields
 from ui.state.run import RunState
 from ui.widgets.adapter_list import AdapterList, AdapterRow
 from ui.widgets.popup import Popup
@@ -63,20 +65,25 @@ class AdvancedPopup(Popup):
         self.fact = QLabel("")
         theme.set_role(self.fact, "caption")
         self.fact.setWordWrap(True)
+        self.placement = PlacementFields(state)
         form = QFormLayout()
         form.setHorizontalSpacing(16)
         form.setVerticalSpacing(8)
         form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        for text, field in (
-            ("Temperature", self.temperature), ("Output limit, tokens", self.max_tokens), ("Threads", self.threads),
-            ("GPU layers, −1 is all", self.gpu_layers), ("KV cache type", self.kv_type),
-            ("When the prompt is too long", self.overflow),
+        for text, field, topic in (
+            ("Temperature", self.temperature, "temperature"), ("Output limit, tokens", self.max_tokens, "outputlimit"),
+            ("Threads", self.threads, ""), ("GPU layers, −1 is all", self.gpu_layers, "offload"),
+            *((text, field, "") for text, field in self.placement.rows()),
+            ("KV cache type", self.kv_type, "kvtype"), ("When the prompt is too long", self.overflow, "truncation"),
         ):  # fmt: skip
             field.setMinimumWidth(210)
             field.setAccessibleName(text)
             form.addRow(text, field)
+            if topic:
+                define(form.labelForField(field), state.glossary.topic(topic))
         self.adapters = AdapterList()
         heading = QLabel("LoRA adapters, each with its scale")
+        define(heading, state.glossary.topic("lora"))
         self.box.addLayout(form)
         for widget in (heading, self.adapters, self.fact):
             self.box.addWidget(widget)
@@ -112,6 +119,7 @@ class AdvancedPopup(Popup):
         self.gpu_layers.valueChanged.connect(lambda v: self._set("gpu_layers", None if v < -1 else v))
         self.kv_type.currentTextChanged.connect(lambda text: self._set("kv_type", text))
         self.overflow.currentIndexChanged.connect(lambda _: self._set("overflow", self.overflow.currentData()))
+        self.placement.changed.connect(self._show_consequence)
         self.adapters.add_clicked.connect(self._on_add_clicked)
         self.adapters.scaled.connect(self._on_scaled)
         self.adapters.removed.connect(self._on_removed)
@@ -158,12 +166,14 @@ class AdvancedPopup(Popup):
         self._state.set_knob("adapters", (*adapters[:place], *adapters[place + 1 :]))
 
     def _on_add_clicked(self) -> None:
-        """A panel closes when a dialog opens. What came of it stands on the page: at the knobs, or as a message."""
-        state, page = self._state, self.parentWidget()
-        self.close()
-        names, _ = QFileDialog.getOpenFileNames(page, "Add LoRA adapters", "", "LoRA adapters (*.gguf)")
+        """A dialog closes every panel that is open, so this one steps aside for it and comes back."""
+        self.hide()
+        names, _ = QFileDialog.getOpenFileNames(self.parentWidget(), "Add LoRA adapters", "", "LoRA adapters (*.gguf)")
         for name in names:
-            state.add_adapter(Path(name))
+            self._state.add_adapter(Path(name))
+        if self._anchor is not None:
+            self.show_under(self._anchor)
+            self.adapters.add.setFocus()
 
 
 class SystemPromptPopup(Popup):
@@ -194,6 +204,8 @@ class SystemPromptPopup(Popup):
 class CostPopup(Popup):
     """The three estimates with formula, price date and inputs."""
 
+    explain_clicked = Signal()
+
     def __init__(self, costs: Sequence[CostEstimate], parent: QWidget) -> None:
         super().__init__("How the cost was computed", parent)
         if not costs:
@@ -209,6 +221,11 @@ class CostPopup(Popup):
                 self._line(estimate.formula)
             self._line("\n".join(f"{name}: {value}" for name, value in estimate.inputs), "caption")
         self._line("These are three different questions: never add them.", "caption")
+        self.explain = QPushButton("What is the cost of a query?")
+        theme.set_role(self.explain, "link")
+        self.explain.clicked.connect(self.close)
+        self.explain.clicked.connect(self.explain_clicked)
+        self.box.addWidget(self.explain, 0, Qt.AlignmentFlag.AlignLeft)
 
     def _line(self, text: str, role: str = "") -> None:
         label = QLabel(text)

@@ -28,6 +28,7 @@ class RunChart(QFrame):
     """Hidden until `pin`. Charts are made when they are first asked for."""
 
     closed = Signal()
+    explain_clicked = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -37,6 +38,10 @@ class RunChart(QFrame):
         self.close_button = QToolButton()
         theme.set_role(self.close_button, "icon")
         icons.show_on(self.close_button, "close", "text-dim", 14)
+        self.explain_button = QToolButton()
+        theme.set_role(self.explain_button, "icon")
+        icons.show_on(self.explain_button, "info", "text-dim", 14)
+        self.explain_button.clicked.connect(self.explain_clicked)
         self.close_button.setToolTip("Close the chart")
         self.close_button.setAccessibleName("Close the chart")
         self.close_button.clicked.connect(self.closed)
@@ -46,12 +51,16 @@ class RunChart(QFrame):
         row.addLayout(self._box, 1)
         tools = QVBoxLayout()
         tools.addWidget(self.close_button)
+        tools.addWidget(self.explain_button)
         tools.addStretch(1)
         row.addLayout(tools)
         self.setFixedHeight(HEIGHT)
         self.hide()
 
-    def pin(self, key: str | None) -> None:
+    def pin(self, key: str | None, term: str = "") -> None:
+        """`term` is what the figure is called in the glossary."""
+        self.explain_button.setToolTip(f"Explain {term}")
+        self.explain_button.setAccessibleName(f"Explain {term}")
         if key != self.key:
             if self._chart is not None:
                 self._box.removeWidget(self._chart)

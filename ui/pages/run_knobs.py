@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from ui import icons, theme
+from ui.definitions import define
 from ui.state.run import RunState
 from ui.state.run_knobs import model_changes
 from ui.state.run_view import Choice
@@ -28,6 +29,7 @@ from ui.widgets.segmented import Segmented
 
 OPEN_FILE = "\0open"
 ADVANCED = "Temperature, output limit, threads, LoRA adapters and more"
+TOPICS = {"quantization": "quantization", "context_length": "context", "mode": "modes"}
 ICONS = {"fast": "fast", "thoughtful": "thoughtful", "refine": "draft", "vote": "vote", "fixed": "check"}
 
 
@@ -114,6 +116,8 @@ class KnobStrip(QWidget):
             "context_length": Knob("Context", self.context),
             "mode": Knob("Mode", self._mode_row()),
         }
+        for name, topic in TOPICS.items():
+            define(self.knobs[name].label, state.glossary.topic(topic))
         self._prepare_tools()
         self._connect()
         row = QHBoxLayout(self)

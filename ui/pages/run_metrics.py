@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from typing import Literal
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtGui import QAction, QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from ui import theme
+from ui.definitions import TOPIC, sentences_of
 from ui.state.run_view import Figures
 from ui.widgets.metric_tile import DeltaTone, MetricTile
 from workbench import units
+from workbench.glossary import Glossary
 from workbench.metrics.slo import BudgetVerdict, judge
 from workbench.profiles import SurfaceProfile
 from workbench.runs.record import CostEstimate, TelemetrySample
@@ -29,31 +31,37 @@ SHORT_TITLES = {
     "ttft": "TTFT", "ttfa": "TTFA", "prefill": "Prefill", "speed": "Decode", "itl": "ITL", "memory": "Memory",
     "cost": "Cost",
 }  # fmt: skip
-DEFINITIONS = {
-    "ttft": "Time from handing the request over to the first token, thinking or answer; loading a model is apart.",
-    "ttfa": "Time from handing the request over to the first token of the answer, after all thinking.",
-    "prefill": "Prompt tokens really computed (cached ones left out) per second of reading the prompt.",
-    "speed": "Decode speed: tokens after the first, divided by the time from the first to the last one.",
-    "itl": "Time between one token and the next; the figure is the median, stalls are four times that.",
-    "memory": "Memory of the engine's process that is resident now; below, what llama.cpp reserved for what.",
-    "cost": "What the same tokens, or the same seconds, would cost elsewhere: three estimates that are never added.",
+TOPICS = {
+    "ttft": "ttft", "ttfa": "ttfa", "prefill": "prefillspeed", "speed": "tps", "itl": "itl", "memory": "resident",
+    "cost": "apicost",
+}  # fmt: skip
+# What the glossary does not say: how the tile's own figure is meant.
+NOTES = {
+    "itl": "The figure is the median; a stall is four times that.",
+    "memory": "The figure is what is resident; beside and below it stands what llama.cpp reserved for what.",
+    "cost": "The figure is an estimate; the other two, for a rented GPU and for power here, are never added to it.",
 }
 
 
 class MetricColumn(QWidget):
-    """`chart_requested` carries the key of the tile that was pressed: "ttft", "speed", "itl", "memory", "cost" ..."""
+    """`chart_requested` carries the key of the tile that was pressed: "ttft", "speed", "itl", "memory", "cost" ...
+    `term_requested` carries the glossary's id of a term.
+    """
 
     chart_requested = Signal(str)
+    term_requested = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, glossary: Glossary, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.ttft = MetricTile(TITLES["ttft"], DEFINITIONS["ttft"])
-        self.speed = MetricTile(TITLES["speed"], DEFINITIONS["speed"], with_sparkline=True)
-        self.itl = MetricTile(TITLES["itl"], DEFINITIONS["itl"], with_sparkline=True)
-        self.ttfa = MetricTile(TITLES["ttfa"], DEFINITIONS["ttfa"])
-        self.prefill = MetricTile(TITLES["prefill"], DEFINITIONS["prefill"])
-        self.memory = MetricTile(TITLES["memory"], DEFINITIONS["memory"], with_bar=True)
-        self.cost = MetricTile(TITLES["cost"], DEFINITIONS["cost"])
+        self._sentences = {key: sentences_of(glossary.topic(TOPICS[key]), NOTES.get(key, "")) for key in TITLES}
+        said = self._sentences
+        self.ttft = MetricTile(TITLES["ttft"], said["ttft"])
+        self.speed = MetricTile(TITLES["speed"], said["speed"], with_sparkline=True)
+        self.itl = MetricTile(TITLES["itl"], said["itl"], with_sparkline=True)
+        self.ttfa = MetricTile(TITLES["ttfa"], said["ttfa"])
+        self.prefill = MetricTile(TITLES["prefill"], said["prefill"])
+        self.memory = MetricTile(TITLES["memory"], said["memory"], with_bar=True)
+        self.cost = MetricTile(TITLES["cost"], said["cost"])
         if self.itl.sparkline is not None:
             self.itl.sparkline.set_role("good")
         self.tiles = {
@@ -62,6 +70,11 @@ class MetricColumn(QWidget):
         }  # fmt: skip
         for key, tile in self.tiles.items():
             tile.clicked.connect(lambda key=key: self.chart_requested.emit(key))
+            tile.setProperty(TOPIC, TOPICS[key])
+            action = QAction(f"Explain {glossary.topic(TOPICS[key]).title}", tile)
+            action.triggered.connect(lambda _=False, key=key: self.term_requested.emit(TOPICS[key]))
+            tile.addAction(action)
+            tile.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
         self._shown: dict[tuple[MetricTile, str], tuple[object, ...]] = {}
         self._is_strip = False
         self._pair = QHBoxLayout()
@@ -107,7 +120,9 @@ class MetricColumn(QWidget):
         others = [self.ttft, self.speed, self.itl, self.memory, self.cost]
         needed = pair + sum(tile.height_when(False) for tile in others) + GAP * len(others)
         is_tight = needed > self.height()
-        self._box.setSpacing(GAP_TIGHT if is_tight else GAP)
+        spacing = GAP_TIGHT if is_tight else GAP
+        if spacing != self._box.spacing():  # setting it lays the column out anew, also when it is the same
+            self._box.setSpacing(spacing)
         for tile in self.tiles.values():
             tile.set_tight(is_tight)
 
@@ -247,7 +262,7 @@ class MetricColumn(QWidget):
             self.memory.bar.set_parts(parts, total)
         named = "  ".join(_part_text(name, amount, unit) for name, amount, _ in parts[:3] if amount)
         self._set(self.memory, "note", named)
-        self._set(self.memory, "details", _memory_tooltip(now))
+        self._set(self.memory, "details", _memory_tooltip(now, self._sentences["memory"]))
 
     def _show_cost(self, costs: tuple[CostEstimate, ...]) -> None:
         by_kind = {estimate.kind: estimate for estimate in costs}
@@ -260,7 +275,7 @@ class MetricColumn(QWidget):
             self._set(self.cost, "strip_words", "", "est. API")
         note = f"{_api_line(api)}\n{_other_costs(by_kind)}"
         self._set(self.cost, "note", note)
-        self._set(self.cost, "details", f"{DEFINITIONS['cost']}\n{note}".rstrip())
+        self._set(self.cost, "details", f"{self._sentences['cost']}\n{note}".rstrip())
 
 
 def _api_line(api: CostEstimate | None) -> str:
@@ -317,8 +332,8 @@ def _part_text(name: str, size_bytes: float, headline_unit: str) -> str:
     return f"{'KV' if name == 'kv' else name} {figure}" + ("" if unit == headline_unit else f" {unit}")
 
 
-def _memory_tooltip(now: Figures) -> str:
-    lines = [DEFINITIONS["memory"]]
+def _memory_tooltip(now: Figures, sentences: str) -> str:
+    lines = [sentences]
     sample, load = now.sample, now.load
     if sample is not None and sample.engine_resident_bytes is not None:
         lines.append(f"Resident: {units.mebibytes_text(sample.engine_resident_bytes)}")

@@ -22,6 +22,8 @@ from PySide6.QtWidgets import (
 )
 
 from ui import icons, theme
+from ui.definitions import define
+from ui.pages.settings_hardware import HardwareSection
 from ui.pages.settings_hub import HubSection
 from ui.state.settings import Choice, SettingsState
 from ui.widgets.folder_row import FolderRow
@@ -31,6 +33,10 @@ from ui.widgets.segmented import Segmented
 from ui.widgets.setting_row import CONTROL_WIDTH, Section, SettingRow
 
 _WIDTH = 820
+TOPICS = {
+    "default_mode": "modes", "default_surface": "surface", "api_price": "apicost",
+    "electricity_usd_per_kwh": "electricity",
+}  # fmt: skip
 _THEMES = [("system", "System", "monitor"), ("light", "Light", "sun"), ("dark", "Dark", "moon")]
 
 
@@ -71,8 +77,10 @@ class SettingsPage(QWidget):
         column.setSpacing(theme.GAP)
         column.addWidget(self._notice)
         self.hub = HubSection(self._state, self._state.hub, self._row)
+        self.hardware = HardwareSection(self._state.hardware)
         for section in (
-            self._appearance(), self._running(), self._models(), self.hub, self._prices(), self._folders(),
+            self._appearance(), self._running(), self._models(), self.hub, self.hardware, self._prices(),
+            self._folders(),
         ):  # fmt: skip
             column.addWidget(section)
         column.addStretch(1)
@@ -180,6 +188,8 @@ class SettingsPage(QWidget):
 
     def _row(self, field: str, title: str, sentence: str, control: QWidget) -> SettingRow:
         self._rows[field] = SettingRow(title, sentence, control)
+        if field in TOPICS:
+            define(self._rows[field].name, self._state.glossary.topic(TOPICS[field]))
         return self._rows[field]
 
     def _show_folders(self) -> None:

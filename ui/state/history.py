@@ -15,11 +15,18 @@ from ui.tasks import Tasks
 from workbench import units
 from workbench.core import Workbench
 from workbench.errors import StorageFull, WorkbenchError, WorldError
+from workbench.glossary import Glossary
 from workbench.history.store import ExportFormat, RunSummary
 from workbench.paths import DISK_FULL
 from workbench.runs.record import RunRecord
 
 PAGE_ROWS = 500
+# The terms of the glossary behind the names of figures.
+TOPICS = {
+    "First token": "ttft", "First answer token": "ttfa", "Decode speed": "tps", "Prefill": "prefillspeed",
+    "Last token": "ttlt", "Cold start": "coldstart", "Prompt tokens": "tokens", "of them cached": "cached",
+    "Output tokens": "tokens", "Memory, peak": "resident", "Cost, estimated": "apicost", "Dropped tokens": "truncation",
+}  # fmt: skip
 SUFFIXES: dict[ExportFormat, str] = {"jsonl": "jsonl", "csv": "csv", "markdown": "md"}
 
 
@@ -62,6 +69,10 @@ class HistoryState(QObject):
         self._bridge = Bridge(self)
         self._bridge.drained.connect(self._on_engine_states)
         workbench.on_engine_state(self._bridge.post)
+
+    @property
+    def glossary(self) -> Glossary:
+        return self._workbench.glossary
 
     @property
     def is_filtered(self) -> bool:

@@ -45,6 +45,8 @@ class ModelsState(QObject):
         """Reads the catalogue and the folders; called whenever the page is shown."""
         self.search.load_catalog()
         self.library.load()
+        self.choice.renew_checks()
+        self.details.renew()
 
     def close(self) -> None:
         self.downloads.close()

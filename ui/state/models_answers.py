@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from ui.state.models_rows import Variant
 from ui.tasks import Tasks
-from workbench.hub.memory import CurvePoint, MemoryComparison, MemoryEstimate, Verdict
+from workbench.errors import WorkbenchError
+from workbench.history.model_figures import CheckedPart
+from workbench.hub.memory import CurvePoint, MemoryEstimate, Verdict
 from workbench.hub.repository import RemoteFiles
 from workbench.hub.speed import SpeedEstimate
 from workbench.runs.spec import EngineOptions
@@ -24,6 +26,8 @@ KINDS: tuple[Kind, ...] = ("fit", "speed", "curve", "checks")
 KINDS_BESIDE: tuple[Kind, ...] = ("curve", "fit", "speed", "checks")
 # Each costs about a second, and some kilobytes of network where its vocabulary is known from another row.
 MOST_ROWS = 12
+# How often what waits for the end of a run is tried again.
+AGAIN_MS = 500
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,10 @@ class Question:
 
 
 class ModelsAnswers(QObject):
-    """Asks for one thing at a time on a thread; an answer about a model that was left is dropped."""
+    """Asks for one thing at a time on a thread; an answer about a model that was left is dropped.
+
+    While a run goes on only the row that is looked at is asked about: planning takes a core that the run would miss.
+    """
 
     changed = Signal()
 
@@ -55,6 +62,9 @@ class ModelsAnswers(QObject):
         self._question = Question()
         self._turn = 0
         self._is_working = False
+        self._again = QTimer(self)
+        self._again.setSingleShot(True)
+        self._again.timeout.connect(self._work_next)
         self.free_bytes: int | None = None
         self.forget()
 
@@ -65,9 +75,11 @@ class ModelsAnswers(QObject):
         self.fits: dict[tuple[str, int, str], Fit] = {}
         self.curves: dict[tuple[str, str], tuple[CurvePoint, ...]] = {}
         self.speeds: dict[str, SpeedEstimate | None] = {}
-        self.checks: dict[str, tuple[MemoryComparison, ...]] = {}
+        self.checks: dict[str, tuple[CheckedPart, ...]] = {}
         self._failures: dict[tuple[str, Kind], str] = {}
         self._put_off: set[str] = set()
+        self._behind_run: set[tuple[str, Kind]] = set()
+        self._old_checks: set[str] = set()
 
     def drop(self, keys: Iterable[str]) -> None:
         """Rows whose bytes lie elsewhere since: what failed is asked again."""
@@ -75,6 +87,11 @@ class ModelsAnswers(QObject):
         self._failures = {key: text for key, text in self._failures.items() if key[0] not in gone}
         self._put_off -= gone
         self.checks = {key: checks for key, checks in self.checks.items() if key not in gone}
+
+    def renew_checks(self) -> None:
+        """A model may have been loaded meanwhile: what is known is shown until it has been read again."""
+        self._old_checks = set(self.checks)
+        self._work_next()
 
     def ask(self, question: Question) -> None:
         """Replaces what is to be known; what was answered stays."""
@@ -91,17 +108,24 @@ class ModelsAnswers(QObject):
     def _work_next(self) -> None:
         if self._is_working:
             return
-        wanted = next(self._open_jobs(), None)
+        is_busy = self._models.is_busy
+        if not is_busy:
+            self._behind_run.clear()
+        wanted = next(self._open_jobs(is_busy=is_busy), None)
         if wanted is None:
+            if self._behind_run or next(self._open_jobs(is_busy=False), None) is not None:
+                self._again.start(AGAIN_MS)
             return
         row, kind = wanted
         work, take = self._job(row, kind)
         turn = self._turn
         self._is_working = True
 
-        def fail(message: str) -> None:
-            if row.is_local or row.key == self._question.current:
-                self._failures[(row.key, kind)] = message
+        def fail(error: WorkbenchError) -> None:
+            if error.code == "run_going_on":
+                self._behind_run.add((row.key, kind))
+            elif row.is_local or row.key == self._question.current:
+                self._failures[(row.key, kind)] = error.message
             else:
                 # Nobody asked for this row: its estimate stays, and it is asked again when it is looked at.
                 self._put_off.add(row.key)
@@ -113,7 +137,7 @@ class ModelsAnswers(QObject):
         self._tasks.run(
             work,
             lambda answer: self._on_answer(turn, lambda: keep(answer)),
-            lambda error: self._on_answer(turn, lambda: fail(error.message)),
+            lambda error: self._on_answer(turn, lambda: fail(error)),
         )
 
     def _on_answer(self, turn: int, take: Callable[[], None]) -> None:
@@ -123,15 +147,18 @@ class ModelsAnswers(QObject):
             self.changed.emit()
         self._work_next()
 
-    def _open_jobs(self) -> Iterator[tuple[Variant, Kind]]:
+    def _open_jobs(self, *, is_busy: bool) -> Iterator[tuple[Variant, Kind]]:
         """The row that is looked at completely, then the others; those on the Hub once that row is exact."""
         current = self._question.current
         for row in sorted(self._question.rows, key=lambda row: row.key != current):
             is_current = row.key == current
+            if is_busy and not is_current:
+                continue
             if not is_current and not row.is_local and (row.key in self._put_off or not self.is_exact(current)):
                 continue
             for kind in KINDS if is_current else KINDS_BESIDE:
-                if not self._has(row, kind) and (row.key, kind) not in self._failures:
+                asked = row.key, kind
+                if not self._has(row, kind) and asked not in self._failures and asked not in self._behind_run:
                     yield row, kind
 
     def _has(self, row: Variant, kind: Kind) -> bool:
@@ -141,7 +168,7 @@ class ModelsAnswers(QObject):
         if kind == "curve":
             return (row.key, options.kv_type_k) in self.curves
         if kind == "checks":
-            return row.key in self.checks or row.file is None
+            return (row.key in self.checks and row.key not in self._old_checks) or row.file is None
         return row.key in self.speeds
 
     def _job(self, row: Variant, kind: Kind) -> tuple[Callable[[], Any], Callable[[Any], None]]:
@@ -152,7 +179,7 @@ class ModelsAnswers(QObject):
 
             def judge() -> tuple[Fit, int | None]:
                 estimate = models.estimate(source, options)
-                return Fit(estimate, models.verdict(estimate, source, options)), models.free_bytes()
+                return Fit(estimate, models.verdict(estimate, source, options)), models.free_bytes(estimate.devices)
 
             return judge, lambda answer: self._take_fit((key, options.context_length, options.kv_type_k), *answer)
         if kind == "speed":
@@ -163,8 +190,17 @@ class ModelsAnswers(QObject):
                 lambda points: self.curves.update({(key, options.kv_type_k): points}),
             )
         assert row.file is not None
-        path = row.file.path
-        return lambda: models.memory_checks(path), lambda checks: self.checks.update({key: checks})
+        file = row.file
+
+        def newest() -> tuple[CheckedPart, ...]:
+            checks = models.memory_checks(file.path, models.library.sha256_of(file))
+            return checks[0].parts if checks else ()
+
+        return newest, lambda parts: self._take_checks(key, parts)
+
+    def _take_checks(self, key: str, parts: tuple[CheckedPart, ...]) -> None:
+        self.checks[key] = parts
+        self._old_checks.discard(key)
 
     def _take_fit(self, key: tuple[str, int, str], fit: Fit, free_bytes: int | None) -> None:
         self.fits[key], self.free_bytes = fit, free_bytes

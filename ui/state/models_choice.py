@@ -25,8 +25,9 @@ from ui.state.models_rows import (
 from ui.tasks import Tasks
 from workbench import units
 from workbench.errors import HubAccessDenied, HubOffline, WorkbenchError
+from workbench.history.model_figures import CheckedPart
 from workbench.hub.grouping import ModelEntry
-from workbench.hub.memory import MemoryComparison, MemoryEstimate
+from workbench.hub.memory import MemoryEstimate
 from workbench.hub.repository import Repository
 from workbench.hub.speed import SpeedEstimate
 from workbench.runs.spec import EngineOptions
@@ -234,6 +235,10 @@ class ModelsChoice(QObject):
             self.curve_changed.emit()
             self._ask()
 
+    def renew_checks(self) -> None:
+        """Reads anew how well memory was foretold: a model may have been loaded meanwhile."""
+        self._answers.renew_checks()
+
     def act(self, key: str) -> None:
         """Download, pause or resume: what the row offers, except its use."""
         variant = self.variant(key)
@@ -390,14 +395,14 @@ def _file_pills(license_key: str | None, thinking: str | None, context: int | No
     return pills
 
 
-def _total_error(checks: Sequence[MemoryComparison]) -> float | None:
+def _total_error(checks: Sequence[CheckedPart]) -> float | None:
     """Of the newest load: of all that was resident where that was measured, else of all that was reserved."""
     total = [check for check in checks if check.purpose == "total resident"] or list(checks)
     predicted, measured = sum(c.predicted_bytes for c in total), sum(c.measured_bytes for c in total)
     return predicted / measured - 1 if measured else None
 
 
-def _error_tip(checks: Sequence[MemoryComparison]) -> str:
+def _error_tip(checks: Sequence[CheckedPart]) -> str:
     lines = ["Predicted against measured in the last load:"]
     for check in checks:
         predicted, measured = units.bytes_text(check.predicted_bytes), units.bytes_text(check.measured_bytes)

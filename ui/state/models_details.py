@@ -16,15 +16,19 @@ from ui.state.models_rows import Variant
 from ui.tasks import Tasks
 from workbench import units
 from workbench.errors import WorkbenchError
+from workbench.history.memory_errors import ErrorSpan, load_errors, span
+from workbench.history.model_figures import MemoryCheck
+from workbench.hub.card import ModelCard
 from workbench.hub.gguf import GgufHeader, ModelFile, SkippedArray, read_header
 from workbench.hub.lineage import Lineage, lineage_of
-from workbench.hub.memory import MemoryComparison
 from workbench.hub.repository import Repository
 
 if TYPE_CHECKING:
     from workbench.models import Models
 
 Section = tuple[str, tuple[tuple[str, ...], ...]]
+SHOWN_LOADS = 12
+UNREAD = "What could not be read"
 _THINKING = {
     "none": "none in the template", "always_on": "thinks before every answer", "enable_thinking": "enable_thinking",
     "thinking": "thinking", "reasoning_effort": "reasoning_effort",
@@ -47,7 +51,7 @@ class _Read:
     header: GgufHeader | None
     lineage: Lineage | None
     sha256: str | None
-    checks: tuple[MemoryComparison, ...]
+    checks: tuple[MemoryCheck, ...]
 
 
 class ModelsDetails(QObject):
@@ -67,6 +71,15 @@ class ModelsDetails(QObject):
         if self._shown == file:
             return
         self._begin(file, title, _file_sections(file, None))
+        self._ask(file)
+
+    def renew(self) -> None:
+        """Reads the shown file anew: it may have been loaded or verified meanwhile."""
+        if isinstance(self._shown, ModelFile):
+            self._question += 1
+            self._ask(self._shown)
+
+    def _ask(self, file: ModelFile) -> None:
         question = self._question
         self._tasks.run(
             lambda: self._read(file),
@@ -92,8 +105,9 @@ class ModelsDetails(QObject):
 
     def _read(self, file: ModelFile) -> _Read:
         header = None if file.problem else read_header(file.path)
-        checks = () if file.problem else tuple(self._models.memory_checks(file.path))
-        return _Read(header, lineage_of(file.path), self._models.library.sha256_of(file), checks)
+        sha256 = self._models.library.sha256_of(file)
+        checks = () if file.problem else self._models.memory_checks(file.path, sha256)
+        return _Read(header, lineage_of(file.path), sha256, checks)
 
     def _on_read(self, question: int, file: ModelFile, found: _Read) -> None:
         if question == self._question:
@@ -102,7 +116,8 @@ class ModelsDetails(QObject):
 
     def _on_failed(self, question: int, error: WorkbenchError) -> None:
         if question == self._question:
-            self.sections = (*self.sections, ("What could not be read", (("", error.message),)))
+            kept = (section for section in self.sections if section[0] != UNREAD)
+            self.sections = (*kept, (UNREAD, ((error.message,),)))
             self.changed.emit()
 
 
@@ -131,13 +146,27 @@ def _file_sections(file: ModelFile, found: _Read | None) -> tuple[Section, ...]:
     if file.revision:
         place.append(("Commit", file.revision))
     place.append(("SHA-256", (found.sha256 if found else None) or "not computed; Verify reads the file"))
-    sections: list[Section] = [("Model", tuple(model)), ("File", tuple(place))]
+    sections: list[Section] = [("Model", tuple(model)), *_card_sections(file), ("File", tuple(place))]
     if file.problem or file.warning:
         sections.insert(0, ("Trouble", (("", file.problem or file.warning or ""),)))
     if found is not None and found.lineage is not None:
         sections.append(("Made here", _lineage_facts(found.lineage)))
-    sections.append(_check_section(found.checks if found is not None else ()))
-    return tuple(sections)
+    return (*sections, *_check_sections(found.checks if found is not None else ()))
+
+
+def _card_sections(file: ModelFile) -> list[Section]:
+    """What the makers say of the model, as far as they do."""
+    card = file.card or ModelCard()
+    facts = ((("Author", file.author),) if file.author else ()) + card.facts
+    sections: list[Section] = [("Model card", ((file.description,),))] if file.description else []
+    if facts:
+        sections.append(("" if sections else "Model card", facts))
+    if card.data:
+        sections.append(("Trained from", ((card.data,),)))
+    if card.figures:
+        of = ", of the file that this one was made from" if file.is_derived else ""
+        sections.append((f"Measured by its makers{of}", card.figures))
+    return sections
 
 
 def _header_facts(header: GgufHeader, architecture: str) -> list[tuple[str, str]]:
@@ -168,14 +197,52 @@ def _lineage_facts(lineage: Lineage) -> tuple[tuple[str, str], ...]:
     return tuple(facts)
 
 
-def _check_section(checks: Sequence[MemoryComparison]) -> Section:
+def _check_sections(checks: Sequence[MemoryCheck]) -> tuple[Section, ...]:
+    """The newest load item by item, and the errors of all of them."""
     if not checks:
-        return "Predicted against measured", (("", "Known after the first load on this machine."),)
-    rows = [("", "predicted", "measured", "error")]
+        return (("Predicted against measured", (("Known after the first load on this machine.",),)),)
+    newest = checks[0]
+    rows = [("", "predicted", "measured", "error, %")]
+    for part in newest.parts:
+        predicted, measured = units.bytes_text(part.predicted_bytes), units.bytes_text(part.measured_bytes)
+        error = part.predicted_bytes / part.measured_bytes - 1 if part.measured_bytes else None
+        rows.append((PURPOSES.get(part.purpose, part.purpose), predicted, measured, words.signed_percent(error)))
+    return (
+        ("Predicted against measured, newest load", tuple(rows)),
+        (_history_heading(len(checks)), ((_summary(checks),),)),
+        ("", _history_rows(checks[:SHOWN_LOADS])),
+    )
+
+
+def _history_heading(count: int) -> str:
+    return f"Errors, the newest {SHOWN_LOADS} of {count} loads" if count > SHOWN_LOADS else "Errors of all loads"
+
+
+def _history_rows(checks: Sequence[MemoryCheck]) -> tuple[tuple[str, ...], ...]:
+    rows: list[tuple[str, ...]] = [("error in %", "weights", "KV", "compute", "in all")]
     for check in checks:
-        predicted, measured = units.bytes_text(check.predicted_bytes), units.bytes_text(check.measured_bytes)
-        rows.append((PURPOSES.get(check.purpose, check.purpose), predicted, measured, words.error_text(check.error)))
-    return "Predicted against measured", tuple(rows)
+        found = load_errors(check)
+        when = f"{words.day_text(check.checked_at)}\n{check.context_length:,}, {check.kv_type}"
+        errors = (found.weights, found.kv, found.compute, found.total)
+        rows.append((when, *map(words.signed_percent, errors)))
+    return tuple(rows)
+
+
+def _summary(checks: Sequence[MemoryCheck]) -> str:
+    """Medians and largest errors; what is resident in all is only measured where a context was filled."""
+    errors = [load_errors(check) for check in checks]
+    said = []
+    if (reserved := span([found.reserved for found in errors])) is not None:
+        said.append(f"What llama.cpp reserved: {_span_text(reserved)}.")
+    if (total := span([found.total for found in errors])) is not None:
+        said.append(f"In all, with a filled context: {_span_text(total)}.")
+    return " ".join(said)
+
+
+def _span_text(found: ErrorSpan) -> str:
+    if found.loads == 1:
+        return f"{found.worst * 100:.1f} % off in 1 load"
+    return f"median {found.median * 100:.1f} %, worst {found.worst * 100:.1f} % off over {found.loads} loads"
 
 
 def _remote_sections(variant: Variant, repository: Repository) -> tuple[Section, ...]:

@@ -110,6 +110,9 @@ def _group(estimate: MemoryEstimate, label: str, colour: str, purposes: tuple[Pu
 def _tip(estimate: MemoryEstimate, verdict: Verdict | None) -> str:
     lines = [verdict.sentence] if verdict else []
     many = len(estimate.devices) > 1
+    for device in estimate.devices if many else ():
+        shared = ", in the machine's memory" if device in estimate.shared_devices else ""
+        lines.append(f"On {device}{shared}: {units.bytes_text(estimate.resident_bytes(device=device))} in all")
     for part in sorted(estimate.parts, key=lambda part: -part.reserved_bytes):
         if part.reserved_bytes:
             where = f", {part.device}" if many else ""

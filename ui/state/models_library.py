@@ -14,6 +14,7 @@ from ui.tasks import Tasks
 from workbench import units
 from workbench.errors import WorkbenchError
 from workbench.history.model_figures import ModelUse
+from workbench.hub.deletion import Deletion
 from workbench.hub.gguf import ModelFile
 from workbench.hub.grouping import ModelEntry
 
@@ -24,6 +25,7 @@ ORIGINS = {
     "demo": "ships with the program", "own": "models folder", "folder": "own folder", "registered": "added by path",
     "hub_cache": "Hugging Face cache", "lm_studio": "LM Studio", "ollama": "Ollama",
 }  # fmt: skip
+SHOWN_NAMES = 3
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ class ModelsLibrary(QObject):
         self._models, self._tasks = models, tasks
         self._entries: tuple[ModelEntry, ...] = ()
         self._use: dict[str, ModelUse] = {}
-        self._deletions: list[Any] = []
+        self._deletions: list[Deletion] = []
+        self._leftovers: tuple[Deletion, ...] = ()
         self._question = 0
         self._verifying: set[str] = set()
         self.is_loaded = False
@@ -86,6 +89,17 @@ class ModelsLibrary(QObject):
     def count(self) -> int:
         return sum(len(entry.files) for entry in self._entries)
 
+    @property
+    def leftover_text(self) -> str:
+        """What a program that ended abruptly left in the trash; empty when there is nothing."""
+        names = [name for deletion in self._leftovers for name in deletion.names]
+        if not names:
+            return ""
+        shown = ", ".join(names[:SHOWN_NAMES]) + (f" and {len(names) - SHOWN_NAMES} more" * (len(names) > SHOWN_NAMES))
+        size = units.bytes_text(sum(deletion.reclaimed_bytes for deletion in self._leftovers))
+        models = "1 deleted model" if len(names) == 1 else f"{len(names)} deleted models"
+        return f"{models} from an earlier session can be restored: {shown}, {size}."
+
     def is_verifying(self, key: str) -> bool:
         return key in self._verifying
 
@@ -94,9 +108,9 @@ class ModelsLibrary(QObject):
         self._question += 1
         question = self._question
 
-        def work() -> tuple[tuple[ModelEntry, ...], dict[str, ModelUse]]:
+        def work() -> tuple[tuple[ModelEntry, ...], dict[str, ModelUse], tuple[Deletion, ...]]:
             entries = tuple(self._models.library.list())
-            return entries, self._use_of(entries)
+            return entries, self._use_of(entries), self._models.library.trash.leftovers()
 
         self._tasks.run(work, lambda found: self._on_loaded(question, *found), self._on_failed)
 
@@ -138,6 +152,32 @@ class ModelsLibrary(QObject):
             deletion = self._deletions.pop()
             self._tasks.run(lambda: self._models.undo_delete(deletion), self._on_restored, self._on_failed)
 
+    def restore_leftovers(self) -> None:
+        """Puts back what an earlier session deleted; what hinders one file does not keep the others in the trash."""
+        left, self._leftovers = self._leftovers, ()
+        self.changed.emit()
+
+        def work() -> list[str]:
+            problems = []
+            for deletion in left:
+                try:
+                    deletion.undo()
+                except WorkbenchError as error:
+                    problems.append(error.message)
+            return problems
+
+        self._tasks.run(work, lambda problems: self._on_leftovers_restored(left, problems), self._on_failed)
+
+    def discard_leftovers(self) -> None:
+        """Removes for good what an earlier session deleted."""
+        left, self._leftovers = self._leftovers, ()
+        self.changed.emit()
+        self._tasks.run(
+            lambda: sum(deletion.empty() for deletion in left),
+            lambda freed: self._on_leftovers_discarded(left, freed),
+            self._on_failed,
+        )
+
     def _use_of(self, entries: Sequence[ModelEntry]) -> dict[str, ModelUse]:
         """By path; a file that was moved since is found by its content."""
         known = self._models.model_use()
@@ -164,11 +204,13 @@ class ModelsLibrary(QObject):
             tps=use.decode_tps if use else None,
         )
 
-    def _on_loaded(self, question: int, entries: tuple[ModelEntry, ...], use: dict[str, ModelUse]) -> None:
+    def _on_loaded(
+        self, question: int, entries: tuple[ModelEntry, ...], use: dict[str, ModelUse], left: tuple[Deletion, ...]
+    ) -> None:
         if question != self._question:
             return
-        is_new = (entries, use) != (self._entries, self._use) or not self.is_loaded
-        self._entries, self._use, self.is_loaded = entries, use, True
+        is_new = (entries, use, left) != (self._entries, self._use, self._leftovers) or not self.is_loaded
+        self._entries, self._use, self._leftovers, self.is_loaded = entries, use, left, True
         if is_new:
             self.changed.emit()
 
@@ -200,7 +242,7 @@ class ModelsLibrary(QObject):
         self.changed.emit()
         self._on_failed(error)
 
-    def _on_deleted(self, deletion: Any) -> None:
+    def _on_deleted(self, deletion: Deletion) -> None:
         self._deletions.append(deletion)
         size = deletion.reclaimed_bytes
         # What was added by its path is only taken from the list.
@@ -211,6 +253,19 @@ class ModelsLibrary(QObject):
     def _on_restored(self, _: object) -> None:
         self.said.emit("good", "Everything is back where it was.", "", "")
         self.load()
+
+    def _on_leftovers_restored(self, left: Sequence[Deletion], problems: Sequence[str]) -> None:
+        count = sum(len(deletion.names) for deletion in left if not deletion.is_pending)
+        said = [f"{count} {'model is' if count == 1 else 'models are'} back."] if count else []
+        self.said.emit("bad" if problems else "good", " ".join([*said, *problems]), "", "")
+        self.load()
+
+    def _on_leftovers_discarded(self, left: Sequence[Deletion], freed: int) -> None:
+        if freed < sum(deletion.reclaimed_bytes for deletion in left):
+            said = f"{units.bytes_text(freed)} are free again; the rest could not be removed and is offered next time."
+            self.said.emit("warn", said, "", "")
+        else:
+            self.said.emit("good", f"Removed for good: {units.bytes_text(freed)} are free again.", "", "")
 
     def _on_failed(self, error: WorkbenchError) -> None:
         self.said.emit("bad", error.message, "", "")

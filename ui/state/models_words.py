@@ -82,10 +82,20 @@ def speed_tip(speed: SpeedEstimate | None) -> str:
 
 def error_text(share: float | None) -> str:
     """+0.4 %: how much more was predicted than measured."""
+    return units.UNKNOWN if share is None else f"{signed_percent(share)} %"
+
+
+def signed_percent(share: float | None) -> str:
+    """+0.4, for a column whose header has the unit."""
     if share is None:
         return units.UNKNOWN
     percent = round(share * 100, 1)
-    return f"{percent:+.1f} %".replace("-", "−") if percent else "0.0 %"
+    return f"{percent:+.1f}".replace("-", "−") if percent else "0.0"
+
+
+def day_text(iso: str) -> str:
+    """2026-11-21, in the time of this machine."""
+    return datetime.fromisoformat(iso).astimezone().date().isoformat()
 
 
 def _range(low: float, high: float) -> str:

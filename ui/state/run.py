@@ -16,6 +16,7 @@ from ui.state.run_view import Figures, KnobChoices, KnobValues, Phase, Problem, 
 from ui.tasks import Tasks
 from workbench.core import EngineState, RunHandle, Workbench
 from workbench.errors import WorkbenchError
+from workbench.glossary import Glossary
 from workbench.profiles import ModeProfile, SurfaceProfile
 from workbench.runs import events
 from workbench.runs.record import LoadReport, RunRecord
@@ -86,6 +87,10 @@ class RunState(QObject):
     def load(self) -> LoadReport | None:
         """Of the model that is warm."""
         return self._workbench.engine_state.load or self._figures.load
+
+    @property
+    def glossary(self) -> Glossary:
+        return self._workbench.glossary
 
     @property
     def is_banner_dismissed(self) -> bool:
@@ -431,7 +436,8 @@ class RunState(QObject):
     def _set_phase(self, phase: Phase, text: str) -> None:
         if self._view.phase == "stopping" and phase != "idle":
             return
-        self._update(phase=phase, phase_text=text)
+        if (phase, text) != (self._view.phase, self._view.phase_text):
+            self._update(phase=phase, phase_text=text)
 
     def _update(self, **changes: Any) -> None:
         view = replace(self._view, **changes)

@@ -44,6 +44,7 @@ def knobs_of(
         threads=values.threads,
         gpu_layers=values.gpu_layers,
         kv_type=values.kv_type,
+        placement=values.placement,
         overflow=values.overflow,
         adapters=values.adapters,
     )
@@ -107,7 +108,7 @@ def context_ladder(trained: int | None, current: int) -> tuple[int, ...]:
 
 def _model_note(entry: ModelEntry) -> str:
     if entry.demo:
-        return "offline, ships with the program"
+        return "to learn with, not to judge"
     sizes = [file.size_bytes for file in entry.files]
     smallest, largest = units.bytes_text(min(sizes)), units.bytes_text(max(sizes))
     return smallest if smallest == largest else f"{smallest} to {largest}"

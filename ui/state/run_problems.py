@@ -111,6 +111,7 @@ def replayed(record: RunRecord) -> tuple[KnobValues, tuple[Turn, ...], str, Atta
         threads=spec.engine.threads,
         gpu_layers=spec.engine.gpu_layers,
         kv_type=spec.engine.kv_type_k,
+        placement=spec.engine.placement,
         overflow=spec.chat.overflow,
         system=system,
         adapters=spec.engine.adapters,

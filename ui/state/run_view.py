@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from workbench.runs.record import CostEstimate, Dropped, LoadReport, RunRecord, Segment, TelemetrySample
-from workbench.runs.spec import Adapter, Message, Overflow
+from workbench.runs.spec import Adapter, Message, Overflow, Placement
 from workbench.runs.timings import Metrics
 
 Phase = Literal["idle", "waiting", "loading", "prefill", "thinking", "drafting", "answering", "stopping"]
@@ -57,6 +57,7 @@ class KnobValues:
     threads: int | None = None
     gpu_layers: int | None = None
     kv_type: str | None = None
+    placement: Placement | None = None
     overflow: Overflow | None = None
     system: str | None = None
     adapters: tuple[Adapter, ...] = ()

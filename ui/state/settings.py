@@ -8,12 +8,14 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
+from ui.state.settings_hardware import SettingsHardware
 from ui.state.settings_hub import SettingsHub
 from ui.tasks import Tasks
 from workbench import units
 from workbench.core import Workbench
 from workbench.economics.prices import ApiModel
 from workbench.errors import WorkbenchError
+from workbench.glossary import Glossary
 from workbench.settings import Settings
 
 AUTOMATIC = "auto"
@@ -41,10 +43,15 @@ class SettingsState(QObject):
         super().__init__(parent)
         self._workbench, self._tasks = workbench, tasks
         self.hub = SettingsHub(workbench, tasks, self)
+        self.hardware = SettingsHardware(workbench.read_hardware, tasks, self)
 
     @property
     def current(self) -> Settings:
         return self._workbench.settings.current
+
+    @property
+    def glossary(self) -> Glossary:
+        return self._workbench.glossary
 
     @property
     def problems(self) -> tuple[str, ...]:

@@ -9,7 +9,9 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 
+from ui.definitions import tip_of
 from workbench import units
+from workbench.glossary import Glossary
 from workbench.history.store import RunSummary
 
 Index = QModelIndex | QPersistentModelIndex
@@ -26,14 +28,17 @@ STATUS_WORDS = {
 
 @dataclass(frozen=True)
 class Column:
-    """`sort_key` gives what is compared, None for not measured; numbers stand at the right."""
+    """`sort_key` gives what is compared, None for not measured; numbers stand at the right. `topic` is the term of the
+    glossary that the title means, `note` what is special about its figure here.
+    """
 
     title: str
     text: Callable[[RunSummary], str]
     sort_key: Callable[[RunSummary], Any]
     is_number: bool = False
     width: int = 90
-    definition: str = ""
+    topic: str = ""
+    note: str = ""
 
 
 def _figure(value: float | None, decimals: int) -> str:
@@ -61,18 +66,18 @@ COLUMNS: tuple[Column, ...] = (
     Column("Started", lambda r: local_time(r.started_at), lambda r: r.started_at, width=170),
     Column("Status", lambda r: STATUS_WORDS[r.status], lambda r: STATUS_WORDS[r.status], width=112),
     Column("Model", lambda r: r.model, lambda r: r.model.lower(), width=132),
-    Column("Quant", lambda r: r.quantization or units.UNKNOWN, lambda r: r.quantization, width=84),
+    Column("Quant", lambda r: r.quantization or units.UNKNOWN, lambda r: r.quantization, width=84,
+           topic="quantization"),
     Column("Context", lambda r: units.count_text(r.context_length), lambda r: r.context_length, True, 80,
-           "Context length in tokens"),
-    Column("Mode", lambda r: r.mode or units.UNKNOWN, lambda r: r.mode, width=96),
-    Column("TTFT, ms", lambda r: _ms(r.ttft_ms), lambda r: r.ttft_ms, True, 84,
-           "Time to first token, from handing over the request"),
-    Column("TPS, tok/s", lambda r: _rate(r.tps), lambda r: r.tps, True, 92,
-           "Decode speed: tokens after the first one per second"),
+           "context"),
+    Column("Mode", lambda r: r.mode or units.UNKNOWN, lambda r: r.mode, width=96,
+           topic="modes"),
+    Column("TTFT, ms", lambda r: _ms(r.ttft_ms), lambda r: r.ttft_ms, True, 84, "ttft"),
+    Column("TPS, tok/s", lambda r: _rate(r.tps), lambda r: r.tps, True, 92, "tps"),
     Column("TTLT, s", lambda r: _figure(None if r.ttlt_ms is None else r.ttlt_ms / 1000, 2), lambda r: r.ttlt_ms,
-           True, 78, "Time to last token"),
+           True, 78, "ttlt"),
     Column("Cost est., $", lambda r: units.usd_parts(r.cost_api_usd)[0], lambda r: r.cost_api_usd, True, 112,
-           "Estimated: the same tokens at the chosen API"),
+           "apicost", "Here: an estimate, the same tokens at the chosen API."),
     Column("Prompt", lambda r: _one_line(r.prompt), lambda r: r.prompt.lower(), width=88),
 )  # fmt: skip
 
@@ -84,8 +89,9 @@ class HistoryTable(QAbstractTableModel):
     more_wanted = Signal()
     all_wanted = Signal()
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, glossary: Glossary, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self._glossary = glossary
         self._rows: list[RunSummary] = []
         self._total = 0
         self._sort: tuple[int, Qt.SortOrder] = (0, Qt.SortOrder.DescendingOrder)
@@ -164,7 +170,7 @@ class HistoryTable(QAbstractTableModel):
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _alignment(column)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return column.definition or None
+            return tip_of(self._glossary.topic(column.topic), column.note) if column.topic else None
         return None
 
     def canFetchMore(self, parent: Index) -> bool:

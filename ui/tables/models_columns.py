@@ -8,29 +8,40 @@ from typing import Any, Generic, TypeVar
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 
+from ui.definitions import tip_of
+from workbench.glossary import Glossary
+
 Row = TypeVar("Row")
 Index = QModelIndex | QPersistentModelIndex
 
 
 @dataclass(frozen=True)
 class Column(Generic[Row]):
-    """`sort_key` gives what is compared, None for not known; numbers stand at the right. `width` is a first one."""
+    """`sort_key` gives what is compared, None for not known; numbers stand at the right. `width` is a first one.
+    `topic` is the term of the glossary that the title means, `note` what is special about its figure here.
+    """
 
     title: str
     text: Callable[[Row], str]
     sort_key: Callable[[Row], Any]
     is_number: bool = False
     width: int = 90
-    definition: str = ""
+    topic: str = ""
+    note: str = ""
 
 
 class ColumnTable(QAbstractTableModel, Generic[Row]):
     """Rows as they were given until a column is sorted by; `key_of` tells which row is which in two answers."""
 
     def __init__(
-        self, columns: Sequence[Column[Row]], key_of: Callable[[Row], str], parent: QObject | None = None
+        self,
+        columns: Sequence[Column[Row]],
+        key_of: Callable[[Row], str],
+        glossary: Glossary,
+        parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
+        self._glossary = glossary
         self.columns = list(columns)
         self._key_of = key_of
         self._given: list[Row] = []
@@ -95,7 +106,9 @@ class ColumnTable(QAbstractTableModel, Generic[Row]):
             return column.title
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _alignment(column)
-        return (column.definition or None) if role == Qt.ItemDataRole.ToolTipRole else None
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return tip_of(self._glossary.topic(column.topic), column.note) if column.topic else column.note or None
+        return None
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
         if (column, order) == self._sort:

@@ -8,6 +8,7 @@ from PySide6.QtCore import QObject, Qt
 
 from ui.state.models_rows import QuantizationRow
 from ui.tables.models_columns import Column, ColumnTable
+from workbench.glossary import Glossary
 
 SECOND_ROLE = Qt.ItemDataRole.UserRole + 1
 BADGE_ROLE = Qt.ItemDataRole.UserRole + 2
@@ -16,21 +17,23 @@ FIT_ROLE = Qt.ItemDataRole.UserRole + 4
 NAME, SIZE, MEMORY, SPEED, ERROR, ACTION = range(6)
 
 COLUMNS: tuple[Column[QuantizationRow], ...] = (
-    Column("Quantization", lambda r: r.label, lambda r: r.label.casefold(), width=150),
+    Column("Quantization", lambda r: r.label, lambda r: r.label.casefold(), width=150,
+           topic="quantization"),
     Column("Size", lambda r: r.size, lambda r: r.size_bytes, True, 78),
     Column("Memory", lambda r: r.fit.text, lambda r: r.fit.reserved_bytes or None, width=260,
-           definition="Solid: what it will really use. Hatched: reserved beyond that. All bars have one scale."),
+           topic="resident",
+           note="Solid: what it will really use. Hatched: reserved beyond that. All bars have one scale."),
     Column("tok/s", lambda r: r.speed, lambda r: r.speed_rate, True, 92,
-           "Decode speed on this machine: estimated as a range, or measured where it has run"),
+           "tps", "Here: on this machine, estimated as a range, or measured where it has run."),
     Column("Memory error", lambda r: r.error, lambda r: r.error_share, True, 122,
-           "Memory predicted over memory measured in the last load"),
+           note="Memory predicted over memory measured in the last load."),
     Column("", lambda r: r.action[1], lambda r: r.action[1], width=104),
 )  # fmt: skip
 
 
 class QuantizationTable(ColumnTable[QuantizationRow]):
-    def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(COLUMNS, lambda row: row.key, parent)
+    def __init__(self, glossary: Glossary, parent: QObject | None = None) -> None:
+        super().__init__(COLUMNS, lambda row: row.key, glossary, parent)
         self._memory_title = "Memory"
 
     def set_memory_title(self, title: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QDialog,
@@ -25,6 +25,8 @@ Rows = Sequence[tuple[str, str]]
 
 class AboutDialog(QDialog):
     """`sections` are a heading and its rows of name and value."""
+
+    glossary_clicked = Signal()
 
     def __init__(
         self, title: str, summary: str, sections: Sequence[tuple[str, Rows]], parent: QWidget | None = None
@@ -71,12 +73,17 @@ class AboutDialog(QDialog):
         copy = QPushButton("Copy")
         icons.show_on(copy, "copy", "text", 16)
         copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self.text()))
+        glossary = QPushButton("Glossary")
+        icons.show_on(glossary, "lessons", "text", 16)
+        glossary.clicked.connect(self.accept)
+        glossary.clicked.connect(self.glossary_clicked)
         close = QPushButton("Close")
         theme.set_role(close, "primary")
         close.setDefault(True)
         close.clicked.connect(self.accept)
         row = QHBoxLayout()
         row.addWidget(copy)
+        row.addWidget(glossary)
         row.addStretch(1)
         row.addWidget(close)
         return row

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVB
 
 from ui import theme
 from ui.widgets.stacked_bar import StackedBar
+from ui.widgets.steady_label import SteadyLabel
 from workbench.units import count_text
 
 ORDER = ("system", "template", "history", "document", "question", "thinking", "answer")
@@ -34,10 +35,10 @@ class ContextBar(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        title = QLabel("Context")
-        theme.set_role(title, "label")
+        self.title = QLabel("Context")
+        theme.set_role(self.title, "label")
         self.legend = ContextLegend()
-        self.count = QLabel("—")
+        self.count = SteadyLabel("—")
         theme.set_role(self.count, "strong")
         self.link = QPushButton("What the model saw")
         theme.set_role(self.link, "link")
@@ -46,7 +47,7 @@ class ContextBar(QWidget):
         self.bar = StackedBar(12, format_amount=count_text)
         row = QHBoxLayout()
         row.setSpacing(12)
-        row.addWidget(title)
+        row.addWidget(self.title)
         row.addWidget(self.legend, 1)
         row.addWidget(self.count)
         row.addWidget(self.link)
@@ -62,7 +63,7 @@ class ContextBar(QWidget):
         used = sum(amounts.values())
         self.legend.set_parts(parts)
         self.bar.set_parts(parts, float(length or 0))
-        self.count.setText(f"{count_text(used)} of {count_text(length)}" if length else "—")
+        self.count.show_text(f"{count_text(used)} of {count_text(length)}" if length else "—")
         self.bar.setAccessibleDescription(f"Context used: {self.count.text()} tokens")
 
     def set_can_show(self, can: bool) -> None:

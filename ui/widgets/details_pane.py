@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QFont, QFontMetrics, QTextBlockFormat, QTextCharFormat, QTextCursor, QTextDocument
@@ -19,8 +19,10 @@ from PySide6.QtWidgets import (
 )
 
 from ui import theme
+from ui.definitions import define
 from ui.widgets.knob import ElidedLabel
 from ui.widgets.pill import Pill
+from workbench.glossary import Topic
 
 _COLUMNS = 2
 
@@ -60,7 +62,8 @@ class DetailsPane(QFrame):
         self._subtitle.set_text(subtitle)
         self._pill.show_text(state, tone)
 
-    def show_figures(self, figures: Sequence[tuple[str, str]]) -> None:
+    def show_figures(self, figures: Sequence[tuple[str, str]], topics: Mapping[str, Topic] | None = None) -> None:
+        """`topics` are the terms behind the names that have one."""
         rows = (len(figures) + _COLUMNS - 1) // _COLUMNS
         while len(self._values) < len(figures):
             name, value = QLabel(), QLabel()
@@ -76,6 +79,8 @@ class DetailsPane(QFrame):
         for (name, value), (label, figure) in zip(self._values, figures, strict=False):
             name.setText(label)
             value.setText(figure)
+            if topics and label in topics:
+                define(name, topics[label])
 
     def show_texts(self, sections: Sequence[tuple[str, str, bool]]) -> None:
         self._sections = sections

@@ -21,6 +21,8 @@ from ui import theme
 
 Fact = tuple[str, str]
 Table = Sequence[Sequence[str]]
+# Letters in a column of a table; longer texts may wrap.
+LEAST, UNBROKEN = 6, 14
 
 
 class FactSheet(QTextBrowser):
@@ -36,7 +38,9 @@ class FactSheet(QTextBrowser):
         theme.current().changed.connect(self._fill)
 
     def show_sections(self, sections: Sequence[tuple[str, Table]]) -> None:
-        """The rows of a section have two cells, or as many as its first one, which then is its header."""
+        """The rows of a section have one cell, which is a sentence, or two, or as many as its first one, which then is
+        the header of a table of figures.
+        """
         wanted = tuple((heading, tuple(tuple(row) for row in rows)) for heading, rows in sections)
         if wanted != self._sections:
             self._sections = wanted
@@ -73,17 +77,34 @@ def _insert_table(cursor: QTextCursor, rows: Sequence[Sequence[str]]) -> None:
     form.setCellPadding(2)
     form.setCellSpacing(0)
     form.setWidth(QTextLength(QTextLength.Type.PercentageLength, 100))
-    first = 38 if columns == 2 else 100 / columns
-    shares = [first, *([(100 - first) / (columns - 1)] * (columns - 1))]
-    form.setColumnWidthConstraints([QTextLength(QTextLength.Type.PercentageLength, share) for share in shares])
+    form.setColumnWidthConstraints([QTextLength(QTextLength.Type.PercentageLength, share) for share in _shares(rows)])
     table = cursor.insertTable(len(rows), columns, form)
     name, value = QTextCharFormat(), QTextCharFormat()
     name.setForeground(active.color("text-dim"))
     name.setFont(active.font("caption"))
     value.setForeground(active.color("text"))
     value.setFont(active.font())
+    right = QTextBlockFormat()
+    right.setAlignment(Qt.AlignmentFlag.AlignRight)
     for y, row in enumerate(rows):
         for x, text in enumerate(row):
-            is_name = x == 0 if columns == 2 else y == 0
-            table.cellAt(y, x).firstCursorPosition().insertText(text, name if is_name else value)
+            cell = table.cellAt(y, x).firstCursorPosition()
+            if columns > 2 and x > 0:
+                cell.setBlockFormat(right)
+            first, *more = text.split("\n")
+            is_name = (columns == 2 and x == 0) or (columns > 2 and y == 0)
+            cell.insertText(first, name if is_name else value)
+            for line in more:
+                cell.insertBlock()
+                cell.insertText(line, name)
     cursor.movePosition(QTextCursor.MoveOperation.End)
+
+
+def _shares(rows: Sequence[Sequence[str]]) -> list[float]:
+    """Percent of the width for each column: of a table of figures by its longest text, as far as that need not wrap."""
+    columns = len(rows[0])
+    if columns < 3:
+        return [38, 62] if columns == 2 else [100]
+    lengths = [max(len(line) for row in rows for line in row[x].split("\n")) for x in range(columns)]
+    weights = [max(LEAST, min(length, UNBROKEN)) + 1 for length in lengths]
+    return [100 * weight / sum(weights) for weight in weights]

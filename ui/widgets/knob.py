@@ -61,14 +61,14 @@ class Knob(QWidget):
     def __init__(self, label: str, control: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.control = control
-        self._label = QLabel(label)
-        theme.set_role(self._label, "label")
-        self._label.setBuddy(control)
+        self.label = QLabel(label)
+        theme.set_role(self.label, "label")
+        self.label.setBuddy(control)
         self._consequence = ElidedLabel()
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         box.setSpacing(4)
-        for part in (self._label, control, self._consequence):
+        for part in (self.label, control, self._consequence):
             box.addWidget(part)
         control.setProperty("knob", True)
         dress_number(control, label)

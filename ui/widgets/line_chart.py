@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ class _Line:
     ys: Sequence[float]
     role: str
     is_dotted: bool
-    item: Any = None
-    label: Any = None
+    item: Any = field(default=None, compare=False)
+    label: Any = field(default=None, compare=False)
 
 
 class LineChart(QWidget):
@@ -68,6 +68,8 @@ class LineChart(QWidget):
     def set_line(self, name: str, xs: Sequence[float], ys: Sequence[float], role: str, dotted: bool = False) -> None:
         """Adds or replaces a line. `role` is a role of the theme or a series ("series-0")."""
         line = self._lines.get(name)
+        if line == _Line(xs, ys, role, dotted):
+            return
         if line is None:
             line = self._lines[name] = _Line(xs, ys, role, dotted)
         line.xs, line.ys = xs, ys
@@ -84,6 +86,8 @@ class LineChart(QWidget):
 
     def set_budget_line(self, y: float | None, label: str) -> None:
         """A dashed line labelled at the line; None takes the one with this label away."""
+        if y == self._budgets.get(label):
+            return
         if y is None:
             self._budgets.pop(label, None)
         else:
@@ -96,6 +100,11 @@ class LineChart(QWidget):
             self.remove_line(name)
         self._budgets.clear()
         self._show_budgets()
+
+    @property
+    def is_built(self) -> bool:
+        """False until the first showing has made the plot."""
+        return self._plot is not None
 
     def set_title(self, title: str) -> None:
         self._title = title

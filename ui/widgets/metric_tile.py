@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from PySide6.QtCore import QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFont, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
@@ -42,6 +42,7 @@ class MetricTile(QWidget):
         self._is_compact = self._is_tight = False
         self._is_pinned = False
         self._is_hovered = False
+        self._heights: dict[bool, int] = {}
         self.sparkline = Sparkline(parent=self) if with_sparkline else None
         self.bar = StackedBar(parent=self) if with_bar else None
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -54,6 +55,7 @@ class MetricTile(QWidget):
     def set_title(self, title: str) -> None:
         self._title = title
         self._describe()
+        self.update(self._head())
 
     def fits_title(self, title: str) -> bool:
         """Whether `title` would be shown whole at the present width."""
@@ -69,10 +71,12 @@ class MetricTile(QWidget):
         if (figure, unit) != (self._figure, self._unit):
             self._figure, self._unit = figure, unit
             self._describe()
+            self.update(self._head())
 
     def set_delta(self, text: str, tone: DeltaTone = "dim") -> None:
         self._delta, self._delta_tone = text, tone
         self._describe()
+        self.update(self._foot() if self._is_compact else self._head())
 
     def set_note(self, left: str, right: str = "", short: str = "") -> None:
         """Small print at the bottom; `left` may have two lines when `right` is empty.
@@ -84,6 +88,7 @@ class MetricTile(QWidget):
         if self._note_lines() != had:
             self._relayout()
         self._describe()
+        self.update(self._foot())
 
     def set_budget(self, fraction: float | None, within: bool | None = None) -> None:
         """A bar of how much of the budget was used, 0 to 1 and more; `fraction` None: an empty bar.
@@ -120,11 +125,12 @@ class MetricTile(QWidget):
         if (unit, note) != self._strip_words:
             self._strip_words = (unit, note)
             self._describe()
+            self.update()
 
     def set_pinned(self, pinned: bool) -> None:
         """Whether the large chart shows this figure."""
         self._is_pinned = pinned
-        self._describe()
+        self.update()
 
     def value_text(self) -> str:
         return f"{self._figure} {self._unit}".strip()
@@ -164,6 +170,11 @@ class MetricTile(QWidget):
     def resizeEvent(self, event: object) -> None:
         self._place_children()
 
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.ApplicationFontChange):
+            self._heights.clear()
+
     def enterEvent(self, event: object) -> None:
         self._is_hovered = True
         self.update()
@@ -193,10 +204,12 @@ class MetricTile(QWidget):
         painter.drawRoundedRect(QRectF(self.rect()).adjusted(width / 2, width / 2, -width / 2, -width / 2), 6, 6)
         pad, margin = self._pad(), self._margin(self._is_tight)
         inner = QRectF(self.rect()).adjusted(pad, margin, -pad, -margin)
-        self._paint_head(painter, inner)
+        if event.region().intersects(self._head()):
+            self._paint_head(painter, inner)
         if self._has_budget and not self._is_compact:
             self._paint_budget(painter, inner)
-        self._paint_note(painter, inner)
+        if event.region().intersects(self._foot()):
+            self._paint_note(painter, inner)
         painter.end()
 
     def _paint_head(self, painter: QPainter, inner: QRectF) -> None:
@@ -318,6 +331,16 @@ class MetricTile(QWidget):
         """Above and below."""
         return self._pad() - (4 if tight else 2)
 
+    def _head(self) -> QRect:
+        """Where title, figure, unit and change are."""
+        return QRect(0, 0, self.width(), self._margin(self._is_tight) + self._head_height(self._is_tight))
+
+    def _foot(self) -> QRect:
+        """Where the note is."""
+        measure = QFontMetrics(theme.current().font("caption"))
+        height = self._margin(self._is_tight) + max(1, self._note_lines()) * measure.height()
+        return QRect(0, self.height() - height, self.width(), height)
+
     def _head_height(self, tight: bool) -> int:
         active = theme.current()
         title = QFontMetrics(self._title_font()).height()
@@ -330,7 +353,13 @@ class MetricTile(QWidget):
         return min(2, len(self._note[0].split("\n"))) if any(self._note[:2]) else 0
 
     def _height(self, tight: bool | None = None) -> int:
+        """Asked for at every layout, so it is computed once until `_relayout`."""
         tight = self._is_tight if tight is None else tight
+        if tight not in self._heights:
+            self._heights[tight] = self._computed_height(tight)
+        return self._heights[tight]
+
+    def _computed_height(self, tight: bool) -> int:
         note = self._note_lines() * QFontMetrics(theme.current().font("caption")).height()
         height = 2 * self._margin(tight) + self._head_height(tight) + note + (3 if note else 0)
         if self._is_compact:
@@ -350,6 +379,8 @@ class MetricTile(QWidget):
             self.sparkline.setGeometry(left, top, width, 24 if self._is_tight else 38)
 
     def _relayout(self) -> None:
+        """What the height depends on has changed: fonts, size of the figures, or which parts are shown."""
+        self._heights.clear()
         self._place_children()
         self.updateGeometry()
         self.update()
@@ -359,7 +390,6 @@ class MetricTile(QWidget):
         said += [text.replace("\n", ", ") for text in (self._delta, *self._note[:2]) if text]
         self.setAccessibleName(", ".join(said))
         self.setToolTip("\n".join([self._details, *said]) if self._is_compact else self._details)
-        self.update()
 
     def _on_theme_changed(self) -> None:
         self._relayout()

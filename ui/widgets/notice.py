@@ -1,4 +1,4 @@
-"""A message where the thing happened: an icon, a sentence, one action and a way to close it."""
+"""A message where the thing happened: an icon, a sentence, one action or two and a way to close it."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class Notice(QFrame):
     """Hidden until `show_message`."""
 
     action_clicked = Signal()
+    second_clicked = Signal()
     closed = Signal()
 
     def __init__(self, parent: QWidget | None = None, closable: bool = True) -> None:
@@ -38,6 +39,8 @@ class Notice(QFrame):
         self._text.setTextFormat(Qt.TextFormat.PlainText)
         self._action = QPushButton()
         self._action.clicked.connect(self.action_clicked)
+        self._second = QPushButton()
+        self._second.clicked.connect(self.second_clicked)
         self._close = QToolButton()
         theme.set_role(self._close, "icon")
         icons.show_on(self._close, "close", "text-dim", 16)
@@ -50,19 +53,24 @@ class Notice(QFrame):
         row.addWidget(self._mark)
         row.addWidget(self._text, 1)
         row.addWidget(self._action)
+        row.addWidget(self._second)
         row.addWidget(self._close)
         self._close.setVisible(closable)  # before it has a parent, this would open a window of its own
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Maximum)
         theme.current().changed.connect(self._draw_mark)
         self.hide()
 
-    def show_message(self, tone: NoticeTone, text: str, action_text: str | None = None) -> None:
+    def show_message(
+        self, tone: NoticeTone, text: str, action_text: str | None = None, second_text: str | None = None
+    ) -> None:
         self._tone = tone
         theme.set_tone(self, tone)
         self._text.setText(text)
         self.setAccessibleName(f"{_WORDS[tone]}: {text}")
         self._action.setText(action_text or "")
         self._action.setVisible(action_text is not None)
+        self._second.setText(second_text or "")
+        self._second.setVisible(second_text is not None)
         self._draw_mark()
         self.show()
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from ui import theme
+from ui.widgets.steady_label import SteadyLabel
 
 
-class Pill(QLabel):
+class Pill(SteadyLabel):
     def __init__(self, text: str = "", tone: str = "dim", parent: QWidget | None = None) -> None:
         super().__init__(text, parent)
         theme.set_role(self, "pill")
@@ -15,5 +16,5 @@ class Pill(QLabel):
         self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
 
     def show_text(self, text: str, tone: str = "dim") -> None:
-        self.setText(text)
+        super().show_text(text)
         theme.set_tone(self, tone)

@@ -25,9 +25,9 @@ class SettingRow(QWidget):
     def __init__(self, title: str, sentence: str, control: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.control = control
-        name = QLabel(title)
-        name.setBuddy(control)
-        theme.set_role(name, "strong")
+        self.name = QLabel(title)
+        self.name.setBuddy(control)
+        theme.set_role(self.name, "strong")
         self._sentence = QLabel(sentence)
         theme.set_role(self._sentence, "caption")
         self._sentence.setWordWrap(True)
@@ -48,7 +48,7 @@ class SettingRow(QWidget):
             control.setAccessibleDescription(sentence)
         left = QVBoxLayout()
         left.setSpacing(2)
-        for label in (name, self._sentence, self._error):
+        for label in (self.name, self._sentence, self._error):
             left.addWidget(label)
         left.addStretch(1)
         row = QHBoxLayout(self)

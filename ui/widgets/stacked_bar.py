@@ -35,8 +35,11 @@ class StackedBar(QWidget):
 
     def set_parts(self, parts: Sequence[Part], total: float) -> None:
         """`parts` are (label, amount, role, series ("series-0") or part name of `theme.part_color`)."""
-        self._parts = [part for part in parts if part[1] > 0]
-        self._total = max(total, sum(part[1] for part in self._parts))
+        shown = [part for part in parts if part[1] > 0]
+        total = max(total, sum(part[1] for part in shown))
+        if (shown, total) == (self._parts, self._total):
+            return
+        self._parts, self._total = shown, total
         said = ", ".join(f"{label} {self._format(amount)}" for label, amount, _ in self._parts)
         self.setAccessibleName(f"{said} of {self._format(self._total)}" if said else "empty")
         self.update()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 
-from PySide6.QtCore import QMimeData, QRectF, QSize, Qt, QTimer, QUrl, Signal
+from PySide6.QtCore import QMimeData, QRect, QRectF, QSize, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import (
     QColor,
     QMouseEvent,
@@ -30,6 +30,7 @@ REPAINTED_ABOVE = 40  # margins and the frame of a code block
 class TokenView(QTextEdit):
     """Append with `append_text`, end with `finish`. The height follows the text; an outer area scrolls.
 
+    It paints the colour of a surface behind its text, so that new words repaint nothing that lies under it.
     `glyph_painted` carries `time.perf_counter_ns()` right after the first characters were drawn.
     """
 
@@ -44,6 +45,7 @@ class TokenView(QTextEdit):
         self._is_painted = False
         self._buttons: list[tuple[Region, QToolButton]] = []
         self._layout_width = 0
+        self._last_line_top: int | None = None
         self._prepare()
         self.stream = StreamingDocument(self.document(), self._style_of_text, is_markdown)
         self._reflow = QTimer(self)
@@ -69,6 +71,7 @@ class TokenView(QTextEdit):
         self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.viewport().setAutoFillBackground(False)
+        self.viewport().setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         for part in (self, self.viewport()):
             part.setAttribute(Qt.WidgetAttribute.WA_StaticContents)
         self.setAccessibleName("Text of the model")
@@ -81,15 +84,21 @@ class TokenView(QTextEdit):
         layout = self.document().documentLayout()
         # Qt would repaint the whole view after each insertion; what is complete above never changes.
         was_blocked = layout.blockSignals(True)
+        end = self.document().characterCount() - 1
         with _KeptSelection(self):
             self.stream.append(text)
         layout.blockSignals(was_blocked)
         self._fit_height()
-        self.viewport().update(0, self._line_top(self.stream.changed_from), self.viewport().width(), self.height())
+        top, changed_from = self._last_line_top, self.stream.changed_from
+        if top is None or changed_from < end:
+            top = max(0, self._line_top(changed_from) - REPAINTED_ABOVE)
+        self._last_line_top = self._line_top(self.document().characterCount() - 1)
+        self.viewport().update(0, min(top, self._last_line_top), self.viewport().width(), self.height())
         self._place_buttons()
 
     def finish(self) -> None:
         self._is_streaming = False
+        self._last_line_top = None
         with _KeptSelection(self):
             self.stream.finish()
         self._place_buttons()
@@ -97,6 +106,7 @@ class TokenView(QTextEdit):
 
     def set_text(self, text: str) -> None:
         """Replaces everything by a complete text."""
+        self._last_line_top = None
         self.stream.clear()
         self.stream.append(text)
         self.finish()
@@ -156,13 +166,14 @@ class TokenView(QTextEdit):
         width = self.viewport().width()
         if width != self._layout_width:
             self._layout_width = width
+            self._last_line_top = None
             self._fit_height()
             self._place_buttons()
             if self.stream.has_cut_lines:
                 self._reflow.start()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        self._paint_regions(event.rect())
+        self._paint_ground(event.rect())
         super().paintEvent(event)
         if self._is_streaming:
             self._paint_caret()
@@ -172,12 +183,14 @@ class TokenView(QTextEdit):
 
     # --- inside ------------------------------------------------------------------------------------------
 
-    def _paint_regions(self, visible: object) -> None:
+    def _paint_ground(self, changed: QRect) -> None:
+        """The surface, and on it what stands behind code and quotations."""
         painter = QPainter(self.viewport())
+        painter.fillRect(changed, self._colour("surface"))
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         for region in self.stream.regions:
             rect = self._region_rect(region)
-            if not rect.intersects(QRectF(self.viewport().rect())):
+            if not rect.intersects(QRectF(changed)):
                 continue
             if region.kind == "quote":
                 painter.fillRect(QRectF(rect.left() + 2, rect.top(), 3, rect.height()), self._colour("line"))
@@ -195,11 +208,11 @@ class TokenView(QTextEdit):
         return QRectF(0, top - padding, self.viewport().width(), bottom - top + 2 * padding)
 
     def _line_top(self, position: int) -> int:
-        """Where to begin painting when the document has changed from `position` on."""
+        """Where the line that holds `position` begins."""
         block = self.document().findBlock(position)
         top = self.document().documentLayout().blockBoundingRect(block).top()
         line = block.layout().lineForTextPosition(position - block.position())
-        return max(0, math.floor(top + (line.y() if line.isValid() else 0.0)) - REPAINTED_ABOVE)
+        return math.floor(top + (line.y() if line.isValid() else 0.0))
 
     def _paint_caret(self) -> None:
         cursor = QTextCursor(self.document())
@@ -242,6 +255,7 @@ class TokenView(QTextEdit):
         """Makes the whole document again from the source: for other colours or another width."""
         text, was_streaming = self.source(), self._is_streaming
         with _KeptSelection(self):
+            self._last_line_top = None
             for _, button in self._buttons:
                 button.deleteLater()
             self._buttons.clear()

@@ -22,11 +22,17 @@ class _Sheet(QWidget):
         super().__init__()
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setAttribute(Qt.WidgetAttribute.WA_StaticContents)
+        theme.current().changed.connect(self._on_theme_changed)
+        self._on_theme_changed()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
-        painter.fillRect(event.rect(), theme.current().color("surface"))
+        painter.fillRect(event.rect(), self._ground)
         painter.end()
+
+    def _on_theme_changed(self) -> None:
+        self._ground = theme.current().color("surface")
+        self.update()
 
 
 class Transcript(QFrame):

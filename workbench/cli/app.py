@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from workbench import __version__
-from workbench.cli import chat, doctor, exit_codes, history, models, output, profiles, run, window
+from workbench.cli import chat, doctor, exit_codes, glossary, history, models, output, profiles, run, window
 from workbench.cli.exit_codes import ExitCode
 from workbench.cli.output import OutputUnwritable
 from workbench.errors import Bug, WorkbenchError
@@ -30,6 +30,7 @@ app.add_typer(history.app)
 app.command()(doctor.doctor)
 app.add_typer(profiles.app)
 app.add_typer(models.app)
+app.command()(glossary.glossary)
 
 
 # An error of a file names the file; one of a stream that is not buffered comes without a name.

@@ -39,6 +39,9 @@ def chat(
     max_tokens: options.MaxTokens = None,
     threads: options.Threads = None,
     gpu_layers: options.GpuLayers = None,
+    split_mode: options.SplitMode = None,
+    main_gpu: options.MainGpu = None,
+    tensor_split: options.TensorSplit = None,
     kv_type: options.KvType = None,
     overflow: options.OverflowOption = None,
     lora: options.Lora = None,
@@ -48,9 +51,9 @@ def chat(
 
     choice = options.Choice(
         model, quant, context, mode, surface, system, seed, temperature, max_tokens, threads, gpu_layers, kv_type,
-        overflow, tuple(lora or ()),
+        overflow, tuple(lora or ()), split_mode, main_gpu, tensor_split,
     )  # fmt: skip
-    with session.opened() as workbench:
+    with session.opened(checks_memory=True) as workbench:
         conversation = Conversation(workbench, choice.knobs("hello"))
         conversation.begin()
         try:

@@ -14,10 +14,10 @@ from typing import Any, Literal
 from workbench import __version__
 from workbench.cli import session
 from workbench.cli.models_shelf import leftover_sentence
-from workbench.core import EngineState, Knobs, Workbench
+from workbench.core import EngineState, Knobs, Workbench, read_hardware
 from workbench.economics.unit import unknown_choices
 from workbench.errors import WorkbenchError
-from workbench.hardware import Machine, describe_machine, gpu_advice
+from workbench.hardware import GpuUse, Hardware, Machine, build_text, device_text, gpu_facts
 from workbench.paths import Paths
 from workbench.runs.record import LoadReport
 from workbench.units import bytes_text, count_text, ms_text
@@ -41,9 +41,13 @@ class Finding:
 class Report:
     """Everything that was found."""
 
-    machine: Machine
+    hardware: Hardware
     findings: list[Finding] = field(default_factory=list)
     load: LoadReport | None = None
+
+    @property
+    def machine(self) -> Machine:
+        return self.hardware.machine
 
     @property
     def is_fine(self) -> bool:
@@ -57,6 +61,8 @@ class Report:
             "version": __version__,
             "llama_cpp_python": llama_version(),
             "machine": asdict(self.machine),
+            "build": asdict(self.hardware.build) if self.hardware.build else None,
+            "gpu_use": [asdict(use) for use in self.hardware.uses],
             "engine": engine_object(self.load),
             "findings": [asdict(finding) for finding in self.findings],
         }
@@ -64,9 +70,10 @@ class Report:
 
 def examine() -> Report:
     """Asks everything; a part that fails is a finding and does not stop the others. Loads the demo model."""
-    report = Report(describe_machine())
+    report = Report(read_hardware())
     report.findings += _program()
     report.findings += _machine(report.machine)
+    report.findings += _build(report.hardware)
     try:
         with session.opened() as workbench:
             report.findings += _folders(workbench.paths)
@@ -96,10 +103,33 @@ def _program() -> Iterator[Finding]:
 
 def _machine(machine: Machine) -> Iterator[Finding]:
     for name, value in machine.as_pairs():
-        if name != "python":
+        if name != "python" and not name.startswith("gpu"):
             yield Finding("machine", "fine", f"{name}: {value}")
+    for index, gpu in enumerate(machine.gpus):
+        yield Finding("machine", "fine", f"gpu {index}: {' · '.join((gpu.name, *gpu_facts(gpu)))}")
     if not machine.gpus:
         yield Finding("machine", "note", "no GPU: models run on the processor")
+
+
+def _build(hardware: Hardware) -> Iterator[Finding]:
+    """What the installed llama.cpp has and finds, and each GPU that it leaves idle with the commands to change that."""
+    if hardware.build is None:
+        remedy = "Install llama-cpp-python again; the newest log in the log folder says more."
+        yield Finding("build", "problem", hardware.problem or "llama.cpp does not start.", remedy)
+        return
+    yield Finding("build", "fine", f"llama.cpp is {build_text(hardware.build)}")
+    for device in hardware.build.devices:
+        yield Finding("build", "fine", f"{device.name} ({device.kind}): {device_text(device)}")
+    for use in hardware.uses:
+        yield _use(use)
+
+
+def _use(use: GpuUse) -> Finding:
+    text = f"{use.gpu.name}: {use.text}"
+    if not use.loses:
+        return Finding("build", "fine" if use.is_used else "note", text)
+    wheel, compiled = use.commands
+    return Finding("build", "problem", text, f"{wheel}\nor compiled here: {compiled}")
 
 
 def _folders(paths: Paths) -> Iterator[Finding]:
@@ -182,13 +212,6 @@ def _engine(report: Report, failure: str | None) -> Iterator[Finding]:
         return
     cold = ms_text(load.cold_start_ms)
     yield Finding("engine", "fine", f"{load.engine_build}; the demo model loaded in {cold}")
-    for device in load.devices:
-        size = f", {bytes_text(device.memory_total_bytes)}" if device.memory_total_bytes else ""
-        yield Finding("engine", "fine", f"{device.kind} {device.name}: {device.description}{size}")
     for warning in load.warnings:
-        yield Finding("engine", "note", warning)
-    has_gpu = any(device.kind in ("gpu", "igpu", "accel") for device in load.devices)
-    advice = gpu_advice(report.machine, has_gpu)
-    if advice is not None:
-        sentence, _, command = advice.partition("\n")
-        yield Finding("engine", "problem", sentence, command)
+        if not any(use.loses and warning.startswith(use.gpu.name) for use in report.hardware.uses):
+            yield Finding("engine", "note", warning)

@@ -60,6 +60,7 @@ _BY_ERROR_CODE: dict[str, ExitCode] = {
     "logit_bias_invalid": ExitCode.USAGE,
     "quantization_unknown": ExitCode.USAGE,
     "unknown_format": ExitCode.USAGE,
+    "term_unknown": ExitCode.USAGE,
     "run_not_found": ExitCode.USAGE,
     "run_ambiguous": ExitCode.USAGE,
     "run_is_running": ExitCode.USAGE,

@@ -14,6 +14,7 @@ from workbench.cli import output
 from workbench.errors import WorkbenchError
 from workbench.history.model_figures import ModelUse
 from workbench.history.store import RunSummary
+from workbench.hub.card import ModelCard
 from workbench.hub.gguf import ModelFile
 from workbench.hub.grouping import ModelEntry
 from workbench.metrics.stats import summarize
@@ -221,6 +222,9 @@ def file_object(file: ModelFile) -> dict[str, Any]:
         "chat_templates": list(file.chat_templates),
         "thinking_switch": file.thinking,
         "license": file.license,
+        "author": file.author,
+        "description": file.description,
+        "card": _card_object(file.card),
         "origin": file.origin,
         "read_only": file.is_read_only,
         "repository": file.repo_id,
@@ -230,6 +234,14 @@ def file_object(file: ModelFile) -> dict[str, Any]:
         "problem": file.problem,
         "warning": file.warning,
     }
+
+
+def _card_object(card: ModelCard | None) -> dict[str, Any] | None:
+    """What the makers say of the model; null: nothing."""
+    if card is None:
+        return None
+    figures = [{"name": name, "value": value} for name, value in card.figures]
+    return {**dataclasses.asdict(card), "figures": figures}
 
 
 def use_object(use: ModelUse | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import typer
 from workbench.cli.json_output import print_json
 from workbench.cli.models_choice import made_file
 from workbench.cli.models_json import model_card_object, repository_object
-from workbench.cli.models_memory import CHECK_HEADERS, CHECK_RIGHT, check_rows
+from workbench.cli.models_memory import CHECK_HEADERS, CHECK_RIGHT, check_lines, check_rows
 from workbench.cli.models_shelf import FILE_HEADERS, FILE_RIGHT, FILE_SPARE, fact_rows, file_cells, lineage_sentence
 from workbench.cli.models_table import print_narrowed
 from workbench.cli.models_text import QUANTIZATION_HEADERS, QUANTIZATION_RIGHT, quantization_cells, repository_lines
@@ -64,7 +64,7 @@ def show_model(workbench: Workbench, ref: ModelRef, *, json: bool) -> None:
     files = entry.files if entry else (file,)
     lineage = lineage_of(path)
     sha256 = workbench.library.sha256(ref)
-    checks = workbench.history.memory_checks(path) or (workbench.history.memory_checks(sha256) if sha256 else ())
+    checks = workbench.models.memory_checks(path, sha256)
     if json:
         print_json(model_card_object(ref.name, file, files, lineage, checks))
         return
@@ -74,5 +74,7 @@ def show_model(workbench: Workbench, ref: ModelRef, *, json: bool) -> None:
     if lineage is not None:
         typer.echo(f"\n{lineage_sentence(lineage)}")
     if checks:
-        typer.echo("\nMemory of past loads, predicted and measured:")
+        typer.echo()
+        for line in check_lines(checks):
+            typer.echo(line)
         print_table(list(CHECK_HEADERS), check_rows(checks), CHECK_RIGHT)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from workbench.hub.memory import CurvePoint, MemoryEstimate
     from workbench.hub.speed import SpeedEstimate
     from workbench.models import Models
-    from workbench.runs.spec import EngineOptions
+    from workbench.runs.spec import EngineOptions, Placement
 
 Name = Annotated[
     str, typer.Argument(metavar="REPO[:QUANT]|MODEL", help="A repository's id or address, or a model on disk.")
@@ -32,6 +32,9 @@ def fit(
     context: options.Context = None,
     kv_type: options.KvType = None,
     gpu_layers: options.GpuLayers = None,
+    split_mode: options.SplitMode = None,
+    main_gpu: options.MainGpu = None,
+    tensor_split: options.TensorSplit = None,
     batch: Batch = None,
     curve: Curve = False,
     json: options.Json = False,
@@ -41,9 +44,10 @@ def fit(
     from workbench.cli.models_choice import find_subject
 
     layers = options.gpu_layers(gpu_layers)
+    placement = options.placement(split_mode, main_gpu, tensor_split)
     with models_session.opened() as workbench:
         subject = find_subject(workbench, name, quant)
-        engine = engine_options(subject.trained_context, context, kv_type, layers, batch)
+        engine = engine_options(subject.trained_context, context, kv_type, layers, batch, placement)
         models = workbench.models
         estimate = models.estimate(subject.source, engine)
         verdict = models.verdict(estimate, subject.source, engine)
@@ -105,6 +109,7 @@ def engine_options(
     kv_type: str | None = None,
     gpu_layers: int | None = None,
     batch: int | None = None,
+    placement: Placement | None = None,
 ) -> EngineOptions:
     """What a run of a model with this `trained` context would load with. Raises UsageProblem."""
     from workbench.runs.spec import KV_TYPES, EngineOptions
@@ -115,8 +120,12 @@ def engine_options(
     if context is not None and context < 1:
         raise options.UsageProblem(f"--context is {context}; it must be at least 1.")
     base = EngineOptions()
+    place = placement or base.placement
     return replace(
         base,
+        split_mode=place.split_mode,
+        main_gpu=place.main_gpu,
+        tensor_split=place.tensor_split,
         context_length=context or min(DEFAULT_CONTEXT_LENGTH, trained or DEFAULT_CONTEXT_LENGTH),
         gpu_layers=gpu_layers,
         batch_size=max(base.batch_size, batch or 0),

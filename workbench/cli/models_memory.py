@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from workbench.history.memory_errors import ErrorSpan, load_errors, span
 from workbench.history.model_figures import MemoryCheck
 from workbench.hub.memory import CurvePoint, MemoryComparison, MemoryEstimate, MemoryPart
 from workbench.hub.speed import SpeedEstimate
@@ -15,6 +16,7 @@ CURVE_HEADERS = ("context", "reserved", "resident", "")
 CURVE_RIGHT = frozenset({0, 1, 2})
 CHECK_HEADERS = ("loaded", "context", "KV cache", "memory for", "predicted", "measured", "error")
 CHECK_RIGHT = frozenset({1, 4, 5, 6})
+SHOWN_CHECKS = 5
 BAR_WIDTH = 32
 
 PURPOSES = {
@@ -98,8 +100,28 @@ def _bar(point: CurvePoint, largest: int) -> str:
     return "#" * resident + "-" * max(0, reserved - resident)
 
 
+def check_lines(checks: Sequence[MemoryCheck]) -> list[str]:
+    """How many loads there are, and how far the predictions of all of them were off."""
+    count = len(checks)
+    which = f", the newest {SHOWN_CHECKS} of {count}" if count > SHOWN_CHECKS else ""
+    lines = [f"Memory of past loads, predicted and measured{which}:"]
+    errors = [load_errors(check) for check in checks]
+    if (reserved := span([found.reserved for found in errors])) is not None:
+        lines.append(f"What llama.cpp reserved: {_span_text(reserved)}.")
+    if (total := span([found.total for found in errors])) is not None:
+        lines.append(f"In all, with a filled context: {_span_text(total)}.")
+    return lines
+
+
+def _span_text(found: ErrorSpan) -> str:
+    if found.loads == 1:
+        return f"{percent_text(found.worst * 100)} off in 1 load"
+    median, worst = percent_text(found.median * 100), percent_text(found.worst * 100)
+    return f"median {median}, worst {worst} off over {found.loads} loads"
+
+
 def check_rows(checks: Sequence[MemoryCheck]) -> list[list[str]]:
-    """Predicted against measured, item by item, the newest load first."""
+    """Predicted against measured, item by item, the newest load first; the newest few loads."""
     return [
         [
             check.checked_at[:10],
@@ -110,7 +132,7 @@ def check_rows(checks: Sequence[MemoryCheck]) -> list[list[str]]:
             bytes_text(part.measured_bytes),
             _error_text(MemoryComparison(part.purpose, part.predicted_bytes, part.measured_bytes).error),
         ]
-        for check in checks
+        for check in checks[:SHOWN_CHECKS]
         for part in check.parts
     ]
 

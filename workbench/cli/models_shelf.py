@@ -30,10 +30,23 @@ def fact_rows(name: str, file: ModelFile) -> list[Row]:
         Row("Chat template", templates),
         Row("Thinking", THINKING.get(file.thinking or "none", UNKNOWN), _switch(file)),
         Row("Licence", file.license or UNKNOWN),
+        *([Row("Author", file.author)] if file.author else []),
         Row("Repository", file.repo_id or UNKNOWN),
         Row("Lies in", ORIGINS[file.origin], "read-only for this program" if file.is_read_only else ""),
         Row("File", "", str(file.path)),
+        *_card_rows(file),
     ]
+
+
+def _card_rows(file: ModelFile) -> list[Row]:
+    """What the makers say of the model, as far as they do."""
+    rows = [Row("About", "", file.description)] if file.description else []
+    if file.card is not None:
+        rows += [Row(name, "", value) for name, value in file.card.facts]
+        rows += [Row("Trained from", "", file.card.data)] if file.card.data else []
+        origin = "by its makers, of the file it was made from" if file.is_derived else "by its makers"
+        rows += [Row(name, value, origin) for name, value in file.card.figures]
+    return rows
 
 
 def _switch(file: ModelFile) -> str:

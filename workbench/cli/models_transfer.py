@@ -116,10 +116,10 @@ class Bars:
 
 
 class Lines:
-    """A line for each download at its changes of state, and every few seconds while bytes come."""
+    """A line for each download at its changes of state, for each pause, and every few seconds while bytes come."""
 
     def __init__(self) -> None:
-        self._said: dict[str, tuple[str, float]] = {}
+        self._said: dict[str, tuple[tuple[str, str | None], float]] = {}
         self._resumed: set[str] = set()
 
     def show(self, views: Sequence[DownloadView]) -> None:
@@ -127,11 +127,13 @@ class Lines:
             if view.resumed and view.id not in self._resumed:
                 self._resumed.add(view.id)
                 print(resumption(view), file=sys.stderr, flush=True)
-            state, said_at = self._said.get(view.id, ("", 0.0))
+            (state, note), said_at = self._said.get(view.id, (("", None), 0.0))
             at = time.monotonic()
-            if view.state not in UNDER_WAY or (view.state == state and at - said_at < LINE_S):
+            is_same = (view.state, view.note) == (state, note) or (view.state == state and view.note is None)
+            # A pause is said once, with its length; it would not be true five seconds later.
+            if view.state not in UNDER_WAY or (is_same and (view.note is not None or at - said_at < LINE_S)):
                 continue
-            self._said[view.id] = view.state, at
+            self._said[view.id] = (view.state, view.note), at
             share = "" if view.fraction is None else f"{view.fraction:.0%}  "
             print(f"{title(view)}  {share}{amounts(view)}", file=sys.stderr, flush=True)
 

@@ -17,7 +17,7 @@ from workbench.errors import UserError
 
 if TYPE_CHECKING:
     from workbench.core import Knobs
-    from workbench.runs.spec import Adapter
+    from workbench.runs.spec import Adapter, Placement
 
 
 LARGEST_TEXT_BYTES = 64 * 1024 * 1024
@@ -30,6 +30,14 @@ class OverflowPolicy(StrEnum):
     DROP_OLDEST = "drop_oldest"
     KEEP_HEAD_TAIL = "keep_head_tail"
     SHIFT = "shift"
+
+
+class SplitModeName(StrEnum):
+    """`workbench.runs.spec.SplitMode`."""
+
+    LAYER = "layer"
+    ROW = "row"
+    NONE = "none"
 
 
 Model = Annotated[
@@ -50,6 +58,15 @@ MaxTokens = Annotated[
 Threads = Annotated[int | None, typer.Option("--threads", metavar="N", help="Else as many as physical cores.")]
 GpuLayers = Annotated[
     str | None, typer.Option("--gpu-layers", metavar="auto|all|N", help="Layers to offload; else as many as fit.")
+]
+SplitMode = Annotated[
+    SplitModeName | None, typer.Option("--split-mode", help="How several GPUs share a model; layer by default.")
+]
+MainGpu = Annotated[
+    int | None, typer.Option("--main-gpu", metavar="N", help="Run on one GPU alone: 1 is CUDA1, Vulkan1 ...")
+]
+TensorSplit = Annotated[
+    str | None, typer.Option("--tensor-split", metavar="A,B,...", help="Shares of the GPUs; else by free memory.")
 ]
 KvType = Annotated[str | None, typer.Option("--kv-type", metavar="TYPE", help="Type of the KV cache: f16, q8_0 ...")]
 Lora = Annotated[
@@ -92,6 +109,9 @@ class Choice:
     kv_type: str | None = None
     overflow: OverflowPolicy | None = None
     lora: tuple[str, ...] = ()
+    split_mode: SplitModeName | None = None
+    main_gpu: int | None = None
+    tensor_split: str | None = None
 
     def knobs(self, prompt: str) -> Knobs:
         from workbench.core import Knobs
@@ -110,6 +130,7 @@ class Choice:
             threads=self.threads,
             gpu_layers=gpu_layers(self.gpu_layers),
             kv_type=self.kv_type,
+            placement=placement(self.split_mode, self.main_gpu, self.tensor_split),
             overflow=self.overflow.value if self.overflow else None,
             adapters=tuple(adapter(text) for text in self.lora),
         )
@@ -124,6 +145,21 @@ def gpu_layers(text: str | None) -> int | None:
     if not text.isdecimal():
         raise UsageProblem(f"--gpu-layers is {text!r}; it must be auto, all or a number.")
     return int(text)
+
+
+def placement(mode: SplitModeName | None, main_gpu: int | None, shares: str | None) -> Placement | None:
+    """None: nothing was typed. A main GPU without a split mode is meant alone."""
+    from workbench.runs.spec import Placement
+
+    if mode is None and main_gpu is None and shares is None:
+        return None
+    if mode is None:
+        mode = SplitModeName.LAYER if main_gpu is None else SplitModeName.NONE
+    try:
+        numbers = tuple(float(share) for share in shares.split(",")) if shares else ()
+    except ValueError:
+        raise UsageProblem(f"--tensor-split is {shares!r}; it must be numbers with commas, as 3,1.") from None
+    return Placement(mode.value, main_gpu or 0, numbers)
 
 
 def adapter(text: str) -> Adapter:

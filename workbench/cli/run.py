@@ -34,6 +34,9 @@ def run(
     max_tokens: options.MaxTokens = None,
     threads: options.Threads = None,
     gpu_layers: options.GpuLayers = None,
+    split_mode: options.SplitMode = None,
+    main_gpu: options.MainGpu = None,
+    tensor_split: options.TensorSplit = None,
     kv_type: options.KvType = None,
     overflow: options.OverflowOption = None,
     lora: options.Lora = None,
@@ -43,7 +46,7 @@ def run(
     """Run one prompt. The answer streams to standard output, its figures follow on standard error."""
     choice = options.Choice(
         model, quant, context, mode, surface, system, seed, temperature, max_tokens, threads, gpu_layers, kv_type,
-        overflow, tuple(lora or ()),
+        overflow, tuple(lora or ()), split_mode, main_gpu, tensor_split,
     )  # fmt: skip
     output.duty.is_run = True
     knobs = options.with_document(choice.knobs(options.read_prompt(prompt, file)), document)
@@ -55,7 +58,7 @@ def run_knobs(knobs: Knobs, *, json: bool = False, no_stream: bool = False) -> E
     from workbench.cli import session
 
     try:
-        with session.opened() as workbench:
+        with session.opened(checks_memory=True) as workbench:
             spec = workbench.build_spec(knobs)
             if json:
                 from workbench.cli.json_output import print_json, run_object

@@ -22,6 +22,8 @@ from workbench.runs.spec import RunSpec
 
 FRAME_S = 1 / 30
 LOG_NAME = "workbench.log"
+# Planning one context takes 0.1 to 0.5 s the first time (docs/memory.md), and the program waits no longer than this.
+CHECK_S = 2.0
 
 
 class View(Protocol):
@@ -77,18 +79,21 @@ class QuietFileHandler(logging.handlers.RotatingFileHandler):
 
 
 @contextmanager
-def opened() -> Iterator[Workbench]:
+def opened(*, checks_memory: bool = False) -> Iterator[Workbench]:
     """The program's workbench, its log beside it; closed however the block ends.
 
-    What was wrong at the start, and did not end the program, is said on standard error.
+    What was wrong at the start, and did not end the program, is said on standard error. With `checks_memory` what a
+    load took is compared with the prediction once an answer is there.
     """
     workbench = Workbench.open()
+    if checks_memory:
+        workbench.check_memory_of_loads()
     try:
         for problem in (*workbench.start_problems, *_log_problems(workbench.paths.logs)):
             print(problem, file=sys.stderr)
         yield workbench
     finally:
-        workbench.close()
+        workbench.close(finish_checks_s=CHECK_S)
 
 
 def _log_problems(folder: Path) -> Iterator[str]:

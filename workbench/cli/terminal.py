@@ -207,8 +207,15 @@ def print_notices(notices: list[str], file: TextIO) -> None:
         console.print(Text(f"! {printable(notice)}", style="bold yellow"), soft_wrap=True)
 
 
-def print_table(headers: list[str], rows: list[list[str]], right: frozenset[int] = frozenset()) -> None:
-    """A list of things on standard output; whole cells in a pipe, cut ones on a screen that is too narrow."""
+def print_table(
+    headers: list[str],
+    rows: list[list[str]],
+    right: frozenset[int] = frozenset(),
+    wrapped: frozenset[int] = frozenset(),
+) -> None:
+    """A list of things on standard output; whole cells in a pipe. On a screen that is too narrow cells are cut, and
+    those of the columns `wrapped` go on in further lines.
+    """
     console = console_on(sys.stdout)
     if not console.is_terminal:
         for row in (headers, *rows):
@@ -216,7 +223,13 @@ def print_table(headers: list[str], rows: list[list[str]], right: frozenset[int]
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for index, header in enumerate(headers):
-        table.add_column(header, justify="right" if index in right else "left", no_wrap=True, overflow="ellipsis")
+        is_cut = index not in wrapped
+        table.add_column(
+            header,
+            justify="right" if index in right else "left",
+            no_wrap=is_cut,
+            overflow="ellipsis" if is_cut else "fold",
+        )
     for row in rows:
         table.add_row(*(Text(printable(cell).replace("\n", " ")) for cell in row))
     console.print(table)

@@ -142,4 +142,5 @@ def _environment() -> dict[str, str]:
     for path in filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)):
         if os.path.isabs(path) or os.path.abspath(path) != os.getcwd():
             paths.append(os.path.abspath(path))
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    # CUDA counts the fastest GPU first, NVML and the person's other tools by place on the bus.
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", **os.environ, "PYTHONPATH": os.pathsep.join(paths)}

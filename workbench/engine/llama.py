@@ -9,6 +9,7 @@ import ctypes
 import importlib.machinery
 import importlib.util
 import os
+import platform
 import sys
 from array import array
 from collections import deque
@@ -22,6 +23,9 @@ LOG_TAIL_LINES = 40
 _LEVEL_DEBUG, _LEVEL_CONTINUE = 1, 5
 _OVERRIDE_TEXT_BYTES = 127
 _DEVICE_KINDS: tuple[Any, ...] = ("cpu", "gpu", "igpu", "accel", "gpu")
+_GPU = 1
+# What the CPU back end lists among its instruction sets.
+_NO_INSTRUCTIONS = frozenset({"LLAMAFILE", "OPENMP", "REPACK", "KLEIDIAI", "ACCELERATE"})
 
 
 def _import_low_level() -> Any:
@@ -121,13 +125,40 @@ def list_devices() -> tuple[DeviceDescription, ...]:
             DeviceDescription(
                 name=_text(name(device)),
                 description=_text(description(device)).strip(),
-                kind=_DEVICE_KINDS[kind(device)],
+                kind=_kind(kind(device)),
                 # A CPU back end on some systems answers 0: not known.
                 memory_total_bytes=total.value or None,
                 memory_free_bytes=free.value or None,
             )
         )
     return tuple(devices)
+
+
+def _kind(number: int) -> Any:
+    # Metal calls every GPU one of its own; those of Apple's processors work in the machine's memory.
+    shares = number == _GPU and sys.platform == "darwin" and platform.machine() == "arm64"
+    return "igpu" if shares else _DEVICE_KINDS[number]
+
+
+def backends() -> tuple[str, ...]:
+    """Those compiled into this build, also those that find no device."""
+    count = c_function("ggml_backend_reg_count", ctypes.c_size_t)
+    get = c_function("ggml_backend_reg_get", ctypes.c_void_p, ctypes.c_size_t)
+    name = c_function("ggml_backend_reg_name", ctypes.c_char_p, ctypes.c_void_p)
+    return tuple(_text(name(get(index))) for index in range(count()))
+
+
+def processor_features() -> tuple[str, ...]:
+    """The instruction sets that this build uses here: "AVX2", "NEON" ..."""
+    found, section = [], ""
+    # "CPU : AVX2 = 1 | OPENMP = 1 | CUDA : ARCHS = 900 | ..."
+    for part in _text(lib.llama_print_system_info()).split("|"):
+        name, _, value = part.partition("=")
+        *heading, name = (piece.strip() for piece in name.split(":"))
+        section = heading[0] if heading else section
+        if section == "CPU" and value.strip() == "1" and name not in _NO_INSTRUCTIONS:
+            found.append(name)
+    return tuple(found)
 
 
 def build_description() -> str:
@@ -137,8 +168,10 @@ def build_description() -> str:
     commit = _text(c_function("ggml_commit", ctypes.c_char_p)())
     llama = c_function("llama_version", ctypes.c_char_p)
     features = _text(lib.llama_print_system_info())
-    used = [part.split("=")[0].split(":")[-1].strip() for part in features.split("|") if part.strip().endswith("= 1")]
-    return f"llama.cpp {_text(llama())}, ggml {ggml} ({commit}), llama-cpp-python {binding}; {' '.join(used)}"
+    used = " ".join(
+        part.split("=")[0].split(":")[-1].strip() for part in features.split("|") if part.strip().endswith("= 1")
+    )
+    return f"llama.cpp {_text(llama())}, ggml {ggml} ({commit}), llama-cpp-python {binding}; {used}"
 
 
 def _binding_version() -> str:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from workbench.errors import ModelFileError, OutOfMemory, WorkbenchError
 from workbench.runs.record import MemoryItem
+from workbench.units import bytes_text
 
 Purpose = Literal["weights", "kv", "compute", "repacked", "output", "recurrent"]
 
@@ -31,6 +32,8 @@ _OFFLOADED = re.compile(r"offloaded (\d+)/\d+ layers to GPU")
 _ARCHITECTURE = re.compile(r"unknown model architecture: '([^']*)'")
 _ERROR = re.compile(r"error loading model: (?P<why>.*)$")
 _CONTEXT_ERROR = re.compile(r"llama_init_from_model: (?P<why>.*)$")
+# "alloc_tensor_range: failed to allocate CUDA0 buffer of size 16777216000", and the same of the allocator of graphs.
+_NO_BUFFER = re.compile(r"failed to allocate (?P<device>\S+) buffer of size (?P<size>\d+)")
 _MEMORY_WORDS = ("failed to allocate", "unable to allocate", "out of memory", "bad_alloc", "not enough memory")
 
 
@@ -98,6 +101,14 @@ class LoadLog:
     def _is_memory_failure(self) -> bool:
         return any(word in line for line in self._lines for word in _MEMORY_WORDS)
 
+    def _gpu_lack(self) -> tuple[str, int] | None:
+        """The GPU whose buffer could not be made, and its size in bytes."""
+        for line in self._lines:
+            match = _NO_BUFFER.search(line)
+            if match and not match["device"].startswith("CPU"):
+                return match["device"], int(match["size"])
+        return None
+
     def weights_error(self, name: str, detail: str) -> WorkbenchError:
         """Why llama.cpp did not load the file."""
         text = "\n".join(self._lines)
@@ -108,6 +119,13 @@ class LoadLog:
                 code="architecture_unsupported",
                 detail=detail,
             )
+        if (lack := self._gpu_lack()) is not None:
+            device, size_bytes = lack
+            return OutOfMemory(
+                f"{device} has no room for {bytes_text(size_bytes)} of the weights of {name}. Put fewer layers on the "
+                "GPU, choose a smaller quantization, or close what else uses it.",
+                detail=detail,
+            )
         if self._is_memory_failure():
             return OutOfMemory(f"There is not enough memory for the weights of {name}.", detail=detail)
         reasons = [match["why"] for line in self._lines if (match := _ERROR.search(line))]
@@ -116,6 +134,13 @@ class LoadLog:
 
     def context_error(self, context_length: int, detail: str) -> WorkbenchError:
         """Why llama.cpp did not make a context."""
+        if (lack := self._gpu_lack()) is not None:
+            device, size_bytes = lack
+            return OutOfMemory(
+                f"{device} has no room for the {bytes_text(size_bytes)} more that a context of {context_length:,} "
+                "tokens takes. Choose a shorter one, put fewer layers on the GPU, or close what else uses it.",
+                detail=detail,
+            )
         if self._is_memory_failure():
             return OutOfMemory(
                 f"There is not enough memory for a context of {context_length:,} tokens. Choose a shorter one.",

@@ -15,7 +15,7 @@ from workbench.engine import chat, llama
 from workbench.engine.adapters import AdapterShelf, CheckedAdapter, adapter_warnings, check_adapters
 from workbench.engine.context import Context
 from workbench.engine.load_log import LoadLog
-from workbench.engine.memory_check import check_memory, layers_that_fit
+from workbench.engine.memory_check import check_gpus, check_memory, layers_that_fit, takes_machine_memory
 from workbench.engine.model_file import Header, check_model_file, fingerprint
 from workbench.engine.prompt import ChatFormat
 from workbench.engine.quantization import quantization_name
@@ -23,11 +23,10 @@ from workbench.engine.templates import TemplateFailed, TemplateRenderer
 from workbench.engine.weights import Weights
 from workbench.errors import ModelFileError, SpecError, UserError
 from workbench.runs.record import LoadReport
-from workbench.runs.spec import GPU_LAYERS_ALL, EngineOptions, ModelRef
+from workbench.runs.spec import GPU_LAYERS_ALL, WEIGHT_OPTIONS, EngineOptions, ModelRef
 
 Progress = Callable[[Literal["start", "weights", "context"], float | None], None]
 
-_WEIGHT_OPTIONS = ("gpu_layers", "use_mmap", "repack", "main_gpu", "tensor_split")
 _TEMPLATE_KEY = "tokenizer.chat_template"
 
 
@@ -77,7 +76,8 @@ class Loader:
         adapters = check_adapters(options.adapters, header)
         self.unload()
         _check_kv_types(options)
-        if memory_check and not self._has_gpu:
+        check_gpus(options, self._devices)
+        if memory_check and takes_machine_memory(options, self._devices):
             size_bytes = header.size_bytes + sum(adapter.header.size_bytes for adapter in adapters)
             check_memory(model.path, header, options, size_bytes, self._log)
         gpu_layers = self._gpu_layers(options, header)
@@ -120,7 +120,7 @@ class Loader:
         pointers = held.shelf.take(adapters)
         held.context.close()
         try:
-            if memory_check and not self._has_gpu:
+            if memory_check and takes_machine_memory(options, self._devices):
                 check_memory(held.path, held.header, options, 0, self._log)
             context, context_log, context_ms = self._make_context(held.weights, options, progress)
         except BaseException:
@@ -323,7 +323,7 @@ def _is_same_file(held: Loaded, path: str) -> bool:
 
 
 def _same_weights(old: EngineOptions, new: EngineOptions) -> bool:
-    return all(getattr(old, name) == getattr(new, name) for name in _WEIGHT_OPTIONS)
+    return all(getattr(old, name) == getattr(new, name) for name in WEIGHT_OPTIONS)
 
 
 def _thread_count(options: EngineOptions) -> int:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workbench.engine import llama
 from workbench.engine.context import Context
 from workbench.engine.load_log import LoadLog
 from workbench.engine.model_file import Header
 from workbench.engine.weights import Weights
-from workbench.errors import OutOfMemory
+from workbench.errors import OutOfMemory, SpecError
 from workbench.metrics.free_memory import free_bytes
 from workbench.runs.record import DeviceDescription
 from workbench.runs.spec import GPU_LAYERS_ALL, EngineOptions
@@ -84,9 +84,37 @@ def plan(path: str, options: EngineOptions, log: llama.LogCapture) -> Need | Non
     return Need(lines.planned_cache_bytes, compute)
 
 
+def gpus_in_use(options: EngineOptions, devices: Sequence[DeviceDescription]) -> tuple[DeviceDescription, ...]:
+    """As llama.cpp chooses them: those in the processor only where there is no other, and one of them with "none"."""
+    own = tuple(device for device in devices if device.kind == "gpu")
+    gpus = own or tuple(device for device in devices if device.kind == "igpu")
+    return gpus[options.main_gpu : options.main_gpu + 1] if options.split_mode == "none" else gpus
+
+
+def check_gpus(options: EngineOptions, devices: Sequence[DeviceDescription]) -> None:
+    """Raises SpecError where options name a GPU that is not there; without any GPU they mean nothing."""
+    gpus = gpus_in_use(replace(options, split_mode="layer"), devices)
+    if not gpus:
+        return
+    names = f"There {'is' if len(gpus) == 1 else 'are'} {', '.join(device.name for device in gpus)}"
+    if options.main_gpu >= len(gpus):
+        raise SpecError(f"main_gpu is {options.main_gpu}; GPUs count from 0. {names}.")
+    if len(options.tensor_split) > len(gpus):
+        raise SpecError(f"tensor_split has {len(options.tensor_split)} shares. {names}.")
+
+
+def takes_machine_memory(options: EngineOptions, devices: Sequence[DeviceDescription]) -> bool:
+    """Whether all of the model lies in the machine's memory: on the processor, or on a GPU that has no memory."""
+    return options.gpu_layers == 0 or all(device.kind == "igpu" for device in gpus_in_use(options, devices))
+
+
 def layers_that_fit(header: Header, options: EngineOptions, devices: Sequence[DeviceDescription]) -> int:
-    """How many layers a GPU takes, by file size and free memory with a fifth of it kept free; -1: all."""
-    free = sum(device.memory_free_bytes or 0 for device in devices if device.kind in ("gpu", "igpu"))
+    """How many layers the GPUs take, by file size and free memory with a fifth of it kept free; -1: all."""
+    gpus = gpus_in_use(options, devices)
+    free = sum(device.memory_free_bytes or 0 for device in gpus)
+    if any(device.kind == "igpu" for device in gpus):
+        # It tells of a part of the machine's memory, whoever uses the rest.
+        free = min(free, free_bytes())
     layers = (header.number("block_count") or 0) + 1
     per_layer = (header.size_bytes + (kv_bytes(header, options) or 0)) / max(layers, 1)
     if not free or not per_layer:

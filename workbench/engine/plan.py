@@ -13,7 +13,7 @@ import psutil
 from workbench.engine import llama, protocol
 from workbench.engine.context import Context
 from workbench.engine.load_log import LoadLog
-from workbench.engine.memory_check import layers_that_fit
+from workbench.engine.memory_check import check_gpus, layers_that_fit
 from workbench.engine.model_file import Header, check_model_file
 from workbench.engine.pipes import EventWriter, read_commands
 from workbench.engine.plan_weights import Extent, weight_items
@@ -23,9 +23,8 @@ from workbench.errors import WorkbenchError
 from workbench.metrics.free_memory import free_bytes
 from workbench.runs.memory_plan import MemoryPlan
 from workbench.runs.record import MemoryItem
-from workbench.runs.spec import EngineOptions
+from workbench.runs.spec import WEIGHT_OPTIONS, EngineOptions
 
-_WEIGHT_OPTIONS = ("gpu_layers", "use_mmap", "repack", "main_gpu", "tensor_split")
 _INPUT, _OUTPUT = "token_embd.weight", "output.weight"
 _HALF_TYPES, _HALF_BYTES = ("f16", "bf16"), 2
 _LEVEL_DEBUG = 1
@@ -81,7 +80,7 @@ class _Planner:
         self._program_bytes: int | None = None
 
     def plan(self, options: Sequence[EngineOptions]) -> tuple[MemoryPlan, ...]:
-        """Raises ModelNotFound and ModelFileError."""
+        """Raises ModelNotFound, ModelFileError and SpecError."""
         asked = [self._settled(item) for item in options]
         plans: dict[int, MemoryPlan] = {}
         for key in dict.fromkeys(map(_weights_key, asked)):
@@ -91,6 +90,7 @@ class _Planner:
 
     def _settled(self, options: EngineOptions) -> EngineOptions:
         """With a number of GPU layers, and without adapters, which need the weights."""
+        check_gpus(options, self._devices)
         layers = options.gpu_layers
         if layers is None:
             layers = layers_that_fit(self._header, options, self._devices)
@@ -106,7 +106,8 @@ class _Planner:
             raise lines.weights_error(os.path.basename(self._path), self._log.tail_text())
         try:
             items = _weight_items(self._header, options[0], lines, self._repacking)
-            base = MemoryPlan(items, lines.offloaded_layers, len(lines.layer_devices))
+            shared = tuple(device.name for device in self._devices if device.kind == "igpu")
+            base = MemoryPlan(items, lines.offloaded_layers, len(lines.layer_devices), shared_devices=shared)
             return [self._plan_context(weights, item, base) for item in options]
         finally:
             weights.close()
@@ -144,7 +145,7 @@ class _Planner:
 
 
 def _weights_key(options: EngineOptions) -> tuple[object, ...]:
-    return tuple(getattr(options, name) for name in _WEIGHT_OPTIONS)
+    return tuple(getattr(options, name) for name in WEIGHT_OPTIONS)
 
 
 def _weight_items(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from workbench.engine import api, protocol
 from workbench.engine.child import Child, default_command
+from workbench.engine.crash_log import gpu_failure
 from workbench.engine.engine_log import EngineLog
 from workbench.errors import EngineCrashed, EngineStartFailed, OutOfMemory, UserError, WorkbenchError
 from workbench.runs.record import LoadReport
@@ -312,6 +313,9 @@ def _crash_error(code: int, session: _Session, detail: str | None) -> WorkbenchE
             "quantization or a smaller model.",
             detail=detail,
         )
+    failure = gpu_failure(detail)
+    if failure is not None:
+        return failure
     return EngineCrashed(f"The engine stopped unexpectedly ({_exit_description(code)}).", detail=detail)
 
 

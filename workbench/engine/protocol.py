@@ -12,7 +12,7 @@ from workbench.engine import api
 from workbench.engine.file_types import QuantizeOptions
 from workbench.errors import WorkbenchError, from_code
 from workbench.runs.memory_plan import MemoryPlan
-from workbench.runs.record import LoadReport
+from workbench.runs.record import EngineBuild, LoadReport
 from workbench.runs.spec import EngineOptions, ModelRef, from_plain
 
 # A frame larger than this is a broken stream, not a message: the longest prompt a model takes is a few MB.
@@ -89,6 +89,13 @@ class MemoryPlanned:
 
 
 @dataclass(frozen=True, slots=True)
+class DevicesListed:
+    """First and only frame of a process that says what the installed llama.cpp is and finds."""
+
+    build: EngineBuild
+
+
+@dataclass(frozen=True, slots=True)
 class Hello:
     """First frame of a child: it is up and has llama.cpp in memory."""
 
@@ -160,7 +167,7 @@ class QuantizeDone:
 Message: TypeAlias = (
     Load | CancelLoad | Run | Cancel | AnswerNow | Render | Quantize
     | Hello | LoadProgressed | LoadDone | WorkFailed | Rendered | RenderFailed | QuantizePlanned
-    | QuantizeProgressed | QuantizeDone | PlanMemory | MemoryPlanned
+    | QuantizeProgressed | QuantizeDone | PlanMemory | MemoryPlanned | DevicesListed
     | api.EngineEvent
 )  # fmt: skip
 
@@ -169,7 +176,7 @@ _CLASSES: dict[str, type[Any]] = {
     for cls in (
         Load, CancelLoad, Run, Cancel, AnswerNow, Render, Quantize,
         Hello, LoadProgressed, LoadDone, WorkFailed, Rendered, RenderFailed, QuantizePlanned,
-        QuantizeProgressed, QuantizeDone, PlanMemory, MemoryPlanned,
+        QuantizeProgressed, QuantizeDone, PlanMemory, MemoryPlanned, DevicesListed,
         api.PromptReady, api.PrefillStarted, api.PrefillProgress, api.PrefillEnded, api.Tokens, api.Shifted,
         api.RequestFinished, api.RequestFailed, api.RequestCancelled,
     )

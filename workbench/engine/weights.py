@@ -11,6 +11,7 @@ from workbench.runs.spec import GPU_LAYERS_ALL, EngineOptions
 
 _ATTRIBUTE_CONTROL = 1 << 3
 _LOAD_MODE_NONE, _LOAD_MODE_AUTO = 0, -1
+_SPLIT_MODES = {"none": 0, "layer": 1, "row": 2}
 _NO_VOCABULARY = 0
 _PIECE_BYTES = 512
 
@@ -46,6 +47,7 @@ class Weights:
         """
         parameters = lib.llama_model_default_params()
         parameters.n_gpu_layers = -1 if gpu_layers == GPU_LAYERS_ALL else gpu_layers
+        parameters.split_mode = _SPLIT_MODES[options.split_mode]
         parameters.main_gpu = options.main_gpu
         parameters.use_extra_bufts = options.repack
         parameters.load_mode = _LOAD_MODE_AUTO if options.use_mmap and not plan_only else _LOAD_MODE_NONE

@@ -1,4 +1,6 @@
-"""Entry point of the engine's child processes: `python -P -m workbench.engine.worker engine|render|quantize|plan ...`.
+"""Entry point of the engine's child processes: `python -P -m workbench.engine.worker ROLE`.
+
+Roles are engine, render, quantize, plan and devices.
 
 The engine role loads models and runs requests; the others do one small dangerous thing each. All of them speak
 the frames of `protocol` on standard input and output, and end when their input ends.
@@ -54,9 +56,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from workbench.engine import plan
 
         plan.serve(commands, EventWriter(events))
+    elif role == "devices":
+        _list_devices(EventWriter(events))
     else:
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         EngineWorker(EventWriter(events), command).serve(commands)
+
+
+def _list_devices(writer: EventWriter) -> None:
+    from workbench.engine import llama
+    from workbench.runs.record import EngineBuild
+
+    log = llama.LogCapture()
+    llama.start_backend()
+    build = EngineBuild(llama.build_description(), llama.backends(), llama.processor_features(), llama.list_devices())
+    writer.post(protocol.DevicesListed(build))
+    # The parent closes the pipe when it has the answer, which ends this process; llama.cpp logs until then.
+    threading.Event().wait()
+    del log
 
 
 class EngineWorker:

@@ -58,7 +58,8 @@ class Backoff:
         pause_s = asked_s if asked_s is not None else self._own_pause_s()
         self._has_moved = False
         if pause_s >= _MENTIONED_FROM_S:
-            self._noted(f"{_reason(error)}: again in {_spell(pause_s)}")
+            retry = f"retry {max(1, self._failures)} of {self._policy.attempts - 1}"
+            self._noted(f"{_reason(error)}: {retry} in {_spell(pause_s)}")
         self._stop.wait(pause_s)
 
     def _own_pause_s(self) -> float:

@@ -1,4 +1,4 @@
-"""The demo model and the quantizations that are made from it on first use."""
+"""The demo models, which come with the program, and the quantizations that are made from them on first use."""
 
 from __future__ import annotations
 
@@ -16,16 +16,22 @@ from workbench.hub.hashing import HashCache
 from workbench.hub.lock import file_lock
 from workbench.paths import DISK_FULL
 
-DEMO_FILE = "demo-F16.gguf"
+# The first one is meant where nobody names a model; a file that is not there is no model, and nothing else.
+DEMO_NAMES = ("demo", "demo-small")
 Progress = Callable[[float | None], None]
 # source, target, type name as llama.cpp has it, progress from 0 to 1
 Quantize: TypeAlias = Callable[[Path, Path, str, Progress | None], None]
 
 
 class DemoModel:
-    """`source` comes with the program and is never changed; what is made from it lies below `folder`."""
+    """`source` comes with the program and is never changed; what is made from it lies below `folder`. `short_name` is
+    how it may be called besides its own name.
+    """
 
-    def __init__(self, source: Path, folder: Path, hashes: HashCache, descriptions: DescriptionCache) -> None:
+    def __init__(
+        self, short_name: str, source: Path, folder: Path, hashes: HashCache, descriptions: DescriptionCache
+    ) -> None:
+        self.short_name = short_name
         self.source = source
         self._folder = Path(os.path.abspath(folder))
         self._hashes = hashes
@@ -37,8 +43,8 @@ class DemoModel:
             return {}
         # An updated demo model has another hash and so never meets quantizations of the old one.
         digest = self._hashes.compute([self.source])
-        folder = self._folder / f"demo-{digest[:12]}"
-        return {name: folder / f"demo-{name}.gguf" for name in DEMO_MAKEABLE}
+        folder = self._folder / f"{self.short_name}-{digest[:12]}"
+        return {name: folder / f"{self.short_name}-{name}.gguf" for name in DEMO_MAKEABLE}
 
     def owns(self, path: Path) -> bool:
         return path == self.source or path in self.derived().values()
@@ -57,7 +63,7 @@ class DemoModel:
                 makeable.append(name)
             else:
                 made.append(replace(file, name=source.name, quantization=name, demo=True, origin="demo"))
-        return ModelEntry(source.name, (source, *made), tuple(makeable), demo=True)
+        return ModelEntry(source.name, (source, *made), tuple(makeable), demo=True, short_name=self.short_name)
 
     def ensure(self, target: Path, quantize: Quantize, progress: Progress | None = None) -> None:
         """Makes this quantization when it is missing; blocks. Two processes make it once.
@@ -84,6 +90,51 @@ class DemoModel:
             return self._descriptions.of(path)
         except WorkbenchError:
             return None
+
+
+class DemoFamily:
+    """All demo models that are there; each has the quantizations that are made from it."""
+
+    def __init__(self, assets: Path, folder: Path, hashes: HashCache, descriptions: DescriptionCache) -> None:
+        models = Path(os.path.abspath(assets / "models"))
+        self._members = tuple(
+            DemoModel(name, models / f"{name}-F16.gguf", folder, hashes, descriptions) for name in DEMO_NAMES
+        )
+
+    def entries(self) -> list[ModelEntry]:
+        """The main one first. A name that an earlier one has is told apart by the short one."""
+        entries: list[ModelEntry] = []
+        for entry in filter(None, (member.entry() for member in self._members)):
+            is_taken = any(entry.name.casefold() == other.name.casefold() for other in entries)
+            entries.append(replace(entry, name=f"{entry.name} ({entry.short_name})") if is_taken else entry)
+        return entries
+
+    def entry_named(self, short_name: str) -> ModelEntry | None:
+        return next((entry for entry in self.entries() if entry.short_name == short_name.casefold()), None)
+
+    def entry_of(self, path: Path) -> ModelEntry | None:
+        """The model with this file, or the one that it will be."""
+        owner = next((member for member in self._members if member.owns(path)), None)
+        return self.entry_named(owner.short_name) if owner is not None else None
+
+    def quantization_of(self, path: Path) -> str | None:
+        """What is or will be made there; None for any other file."""
+        made = (name for member in self._members for name, target in member.derived().items() if target == path)
+        return next(made, None)
+
+    def source_of(self, path: Path) -> Path | None:
+        """What the quantization at `path` is made from; None for any other file."""
+        return next((member.source for member in self._members if member.is_derived(path)), None)
+
+    def target(self, entry: ModelEntry, quantization: str) -> Path:
+        """Where a makeable quantization of one of `entries` will be."""
+        member = next(member for member in self._members if member.short_name == entry.short_name)
+        return member.derived()[quantization]
+
+    def ensure(self, target: Path, quantize: Quantize, progress: Progress | None = None) -> None:
+        """As `DemoModel.ensure` of the model that the file belongs to; raises ModelNotFound when it is of none."""
+        owner = next((member for member in self._members if member.is_derived(target)), self._members[0])
+        owner.ensure(target, quantize, progress)
 
 
 def _make(source: Path, target: Path, name: str, quantize: Quantize, progress: Progress | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from workbench.runs.spec import from_plain
 
 log = logging.getLogger(__name__)
 # Raised when `describe` says more or something else about the same file.
-VERSION = 1
+VERSION = 2
 MAX_REMEMBERED = 2_000
 _KEPT = (
     "name", "architecture", "quantization", "parameters", "context_trained", "bits_per_weight", "description",
-    "license", "chat_templates", "kind", "demo", "thinking",
+    "license", "chat_templates", "kind", "thinking", "author", "card",
 )  # fmt: skip
 _BEYOND = 2**64
 Stamp = tuple[int, int]
@@ -81,7 +82,8 @@ class DescriptionCache:
 
 
 def _plain(file: ModelFile) -> dict[str, Any]:
-    return {name: getattr(file, name) for name in _KEPT}
+    kept = {name: getattr(file, name) for name in _KEPT}
+    return kept | {"card": asdict(file.card) if file.card is not None else None}
 
 
 def _from_plain(path: Path, size_bytes: int, written_ns: int, kept: dict[str, Any]) -> tuple[Stamp, ModelFile]:

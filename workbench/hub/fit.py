@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -128,12 +129,13 @@ class MemoryFit:
                 return fit_verdict.fewer_layers_verdict(estimate, layers, lacks[0])
         # With as many layers on the GPU as the estimate has: a shorter context must not move them.
         fixed = replace(options, gpu_layers=estimate.gpu_layers)
-        length = _longest_context(fixed, fits)
+        least = min(fit_verdict.SHORTEST_CONTEXT, options.context_length)
+        shortest = self.estimate(source, replace(fixed, context_length=least), cancel)
+        length = _longest_context(fixed, fits, fit_verdict.guessed_context(shortest, estimate, free))
         if length is not None:
             found = self.estimate(source, replace(fixed, context_length=length), cancel)
             return fit_verdict.less_context_verdict(estimate, found, lacks[0])
-        shortest = replace(fixed, context_length=min(fit_verdict.SHORTEST_CONTEXT, options.context_length))
-        return fit_verdict.does_not_fit_verdict(estimate, lacks[0], self.estimate(source, shortest, cancel))
+        return fit_verdict.does_not_fit_verdict(estimate, lacks[0], shortest)
 
     def header(self, source: Source) -> GgufHeader:
         """The header of the first file; fetched when it is not here yet."""
@@ -220,7 +222,8 @@ class MemoryFit:
             if named == purpose and size
         )
         kv_type = fit_arithmetic.kv_type_text(options)
-        return MemoryEstimate(parts, options.context_length, kv_type, plan.gpu_layers, "engine")
+        shared = plan.shared_devices
+        return MemoryEstimate(parts, options.context_length, kv_type, plan.gpu_layers, "engine", shared_devices=shared)
 
     def _powers(self, source: Source) -> tuple[int, ...]:
         """Ascending, the last one the trained length; where the header does not tell it, up to 65,536."""
@@ -263,10 +266,12 @@ def _most_layers(options: EngineOptions, below: int, fits: _Fits) -> int | None:
     )
 
 
-def _longest_context(options: EngineOptions, fits: _Fits) -> int | None:
+def _longest_context(options: EngineOptions, fits: _Fits, guessed: int) -> int | None:
+    lengths = fit_verdict.shorter_contexts(options.context_length)
     return fit_verdict.largest(
-        fit_verdict.shorter_contexts(options.context_length),
-        lambda lengths: fits([replace(options, context_length=length) for length in lengths]),
+        lengths,
+        lambda tried: fits([replace(options, context_length=length) for length in tried]),
+        guess=bisect_right(lengths, guessed) - 1,
     )
 
 

@@ -29,7 +29,7 @@ class Shortage:
 def shortages(estimate: MemoryEstimate, free: Mapping[str, int]) -> tuple[Shortage, ...]:
     """The devices that lack memory; those whose free memory is not known are left out."""
     found = []
-    for device in estimate.devices:
+    for device in places(estimate):
         need = needed_bytes(estimate, device)
         if device in free and need > free[device]:
             found.append(Shortage(device, need, free[device]))
@@ -38,8 +38,18 @@ def shortages(estimate: MemoryEstimate, free: Mapping[str, int]) -> tuple[Shorta
 
 def needed_bytes(estimate: MemoryEstimate, device: str) -> int:
     """What must be free: what a full context touches, and the spare part."""
-    spare = SPARE_BYTES if device == CPU else GPU_SPARE_BYTES
-    return estimate.resident_bytes(device=device) + spare
+    return taken_bytes(estimate, device) + (SPARE_BYTES if device == CPU else GPU_SPARE_BYTES)
+
+
+def taken_bytes(estimate: MemoryEstimate, device: str) -> int:
+    """What a full context touches; the machine's memory has to hold what GPUs in the processor hold, too."""
+    shared = estimate.shared_devices if device == CPU else ()
+    return sum(estimate.resident_bytes(device=name) for name in (device, *shared))
+
+
+def places(estimate: MemoryEstimate) -> tuple[str, ...]:
+    """The devices with memory of their own."""
+    return tuple(device for device in estimate.devices if device not in estimate.shared_devices)
 
 
 def shorter_contexts(context_length: int) -> list[int]:
@@ -55,14 +65,38 @@ def shorter_contexts(context_length: int) -> list[int]:
     return lengths[::-1]
 
 
+def guessed_context(shorter: MemoryEstimate, longer: MemoryEstimate, free: Mapping[str, int]) -> int:
+    """The longest context that fits if memory grows evenly between the two, as it nearly does; at least the shorter.
+
+    A long context takes a tenth of a second to plan, so that a good guess saves seconds of search.
+    """
+    tokens = longer.context_length - shorter.context_length
+    guess = float(longer.context_length)
+    for lack in shortages(longer, free):
+        least = needed_bytes(shorter, lack.device)
+        if lack.need_bytes > least:
+            room = (lack.free_bytes - least) / (lack.need_bytes - least)
+            guess = min(guess, shorter.context_length + room * tokens)
+    return max(shorter.context_length, int(guess))
+
+
 def largest(
-    candidates: Sequence[int], fits: Callable[[Sequence[int]], Sequence[bool]], at_once: int = _AT_ONCE
+    candidates: Sequence[int],
+    fits: Callable[[Sequence[int]], Sequence[bool]],
+    at_once: int = _AT_ONCE,
+    guess: int | None = None,
 ) -> int | None:
-    """The largest of the ascending `candidates` that fits; asks for a few at once. None: not even the first."""
+    """The largest of the ascending `candidates` that fits; asks for a few at once. None: not even the first.
+
+    `guess` is the place of the probable answer: it and its neighbours are asked first.
+    """
     low, high = -1, len(candidates)  # what fits, and what does not
     while high - low > 1:
         count = min(at_once, high - low - 1)
         probes = sorted({low + (high - low) * (index + 1) // (count + 1) for index in range(count)} - {low})
+        if guess is not None:
+            probes = [place for place in (guess - 1, guess, guess + 1) if low < place < high] or probes
+            guess = None
         answers = fits([candidates[probe] for probe in probes])
         for probe, answer in zip(probes, answers, strict=True):
             if not answer:
@@ -73,8 +107,8 @@ def largest(
 
 
 def fits_verdict(estimate: MemoryEstimate, free: Mapping[str, int]) -> Verdict:
-    takes = [_takes(estimate, device, free) for device in estimate.devices if device in free]
-    unknown = [device for device in estimate.devices if device not in free]
+    takes = [_takes(estimate, device, free) for device in places(estimate) if device in free]
+    unknown = [device for device in places(estimate) if device not in free]
     tail = f" How much is free on {' and '.join(unknown)} is not known." if unknown else ""
     return Verdict("fits", f"Fits: takes {' and '.join(takes)}, with {_tokens(estimate)}.{tail}")
 
@@ -83,7 +117,7 @@ def less_context_verdict(asked: MemoryEstimate, shorter: MemoryEstimate, lack: S
     return Verdict(
         "less_context",
         f"{_needs(asked, lack)} With {_tokens(shorter)} it fits and takes "
-        f"{bytes_text(shorter.resident_bytes(device=lack.device))}.",
+        f"{bytes_text(taken_bytes(shorter, lack.device))}.",
         context_length=shorter.context_length,
     )
 
@@ -121,4 +155,4 @@ def _tokens(estimate: MemoryEstimate) -> str:
 
 def _takes(estimate: MemoryEstimate, device: str, free: Mapping[str, int]) -> str:
     place = "" if device == CPU and len(free) == 1 else f" on {device}"
-    return f"{bytes_text(estimate.resident_bytes(device=device))} of the {bytes_text(free[device])} free{place}"
+    return f"{bytes_text(taken_bytes(estimate, device))} of the {bytes_text(free[device])} free{place}"

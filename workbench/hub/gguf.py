@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from workbench.errors import ModelFileError, ModelNotFound
+from workbench.hub.card import ModelCard, plain, read_card
 from workbench.hub.ggml_types import FILE_TYPES, TENSOR_TYPES
 from workbench.runs.thinking import switch_by_text
 
@@ -250,6 +251,7 @@ class ModelFile:
     it can be used, and this should be known. `label` is what its place calls it where the file's name says nothing
     (Ollama), `aliases` are its other names there. `also_at` are other paths of the same content. `written_ns` is the
     wall clock of the last write. `thinking` is how the default chat template switches thinking; None: no template.
+    `description`, `license`, `author` and `card` are what the makers say, as plain text of limited length.
     """
 
     path: Path
@@ -277,6 +279,13 @@ class ModelFile:
     thinking: ThinkingKind | None = None
     written_ns: int | None = None
     warning: str | None = None
+    author: str | None = None
+    card: ModelCard | None = None
+
+    @property
+    def is_derived(self) -> bool:
+        """Made on first use from a model that comes with the program."""
+        return self.origin == "demo" and not self.is_read_only
 
 
 def describe(path: Path) -> ModelFile:
@@ -299,14 +308,15 @@ def describe(path: Path) -> ModelFile:
         size_bytes=status.st_size,
         context_trained=header.integer(f"{architecture}.context_length"),
         bits_per_weight=weight_bytes * 8 / parameters if parameters else None,
-        description=header.text("general.description"),
-        license=header.text("general.license"),
+        description=plain(header.text("general.description")),
+        license=plain(header.text("general.license")),
+        author=plain(header.text("general.author")),
         chat_templates=_chat_templates(header),
         kind=header.text("general.type") or "model",
-        demo="demo.trained_tokens" in header.metadata,
         parts=(path,),
         thinking=switch_by_text(template).kind if template else None,
         written_ns=status.st_mtime_ns,
+        card=read_card(header.metadata),
     )
 
 

@@ -26,12 +26,15 @@ class _Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """One model in its quantizations, the most precise first. `makeable` are those not made so far."""
+    """One model in its quantizations, the most precise first. `makeable` are those not made so far. A model that comes
+    with the program has a `short_name`.
+    """
 
     name: str
     files: tuple[ModelFile, ...]
     makeable: tuple[str, ...] = ()
     demo: bool = False
+    short_name: str | None = None
 
     @property
     def quantizations(self) -> tuple[str, ...]:

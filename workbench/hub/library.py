@@ -1,4 +1,4 @@
-"""The models on this machine: the demo model, what lies in known places, and what was registered by its path."""
+"""The models on this machine: the demo models, what lies in known places, and what was registered by its path."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from workbench.errors import ModelFileError, ModelNotFound
 from workbench.hub.deletion import Trash
-from workbench.hub.demo_model import DEMO_FILE, DemoModel, Progress, Quantize
+from workbench.hub.demo_model import DEMO_NAMES, DemoFamily, Progress, Quantize
 from workbench.hub.descriptions import DescriptionCache
 from workbench.hub.gguf import ModelFile
 from workbench.hub.grouping import ModelEntry, group, parts_of
@@ -58,8 +58,7 @@ class ModelLibrary:
         self._shelf = Shelf(self._descriptions, patience or Patience())
         self._memory = Memory(self.index)
         self.trash = Trash(paths.data / "trash", self.index)
-        source = Path(os.path.abspath(resources.assets / "models" / DEMO_FILE))
-        self._demo = DemoModel(source, paths.derived_models, self.hashes, self._descriptions)
+        self._demos = DemoFamily(resources.assets, paths.derived_models, self.hashes, self._descriptions)
         self._problems: tuple[str, ...] = ()
         self._lock = threading.RLock()
 
@@ -78,19 +77,19 @@ class ModelLibrary:
         return self._problems
 
     def list(self) -> Entries:
-        """The demo model first, then the others by name; files that cannot be used carry their problem."""
+        """The demo models first, then the others by name; files that cannot be used carry their problem."""
         with self._lock:
             problems: Names = []
             files, answered = self._shelf.look(self._places(), problems)
             files = self._memory.compare(files, answered, self.sha256_of)
             models = each_content_once(files, self.sha256_of)
             self._problems = tuple(dict.fromkeys((*problems, *self.index.problems)))
-            demo = self._demo.entry()
+            demos = self._demos.entries()
             self._descriptions.save()
-            return [*([demo] if demo else []), *group(models)]
+            return [*demos, *group(models)]
 
     def resolve(self, model: str | None = None, quantization: str | None = None) -> ModelRef:
-        """The file that a name, a repository, `name:quantization` or a path means; None is the demo model.
+        """The file that a name, a repository, `name:quantization` or a path means; None is the main demo model.
 
         The file of a makeable quantization need not exist: `ensure` makes it. Raises ModelNotFound, ModelFileError.
         """
@@ -114,14 +113,14 @@ class ModelLibrary:
         Raises ModelNotFound when it cannot be made, ModelFileError, StorageFull, and what `quantize` raises.
         """
         target = Path(ref.path)
-        if self._demo.is_derived(target) or not target.is_file():
-            self._demo.ensure(target, quantize, progress)
+        if self._demos.source_of(target) is not None or not target.is_file():
+            self._demos.ensure(target, quantize, progress)
 
     def trained_context(self, ref: ModelRef) -> int | None:
         """Tokens of context the model was trained with; for a file still to be made, those of its source."""
         path = Path(ref.path)
-        # What is made from the demo model has its context, and may be missing or damaged before `ensure`.
-        source = self._demo.source if self._demo.is_derived(path) else path if os.path.isfile(path) else None
+        # What is made from a demo model has its context, and may be missing or damaged before `ensure`.
+        source = self._demos.source_of(path) or (path if os.path.isfile(path) else None)
         return self._descriptions.of(source).context_trained if source is not None else None
 
     def sha256(self, ref: ModelRef) -> str | None:
@@ -150,8 +149,8 @@ class ModelLibrary:
         else from its own folder.
         """
         with self._lock:
-            if self._demo.owns(path):
-                return self._demo.entry()
+            if (demo := self._demos.entry_of(path)) is not None:
+                return demo
             if self._is_known_place(path):
                 entries = self.list()
                 found = next((entry for entry in entries if _has(entry, path)), None)
@@ -221,12 +220,13 @@ class ModelLibrary:
 
     def _entry_named(self, model: str | None) -> tuple[ModelEntry, str | None]:
         """The entry, and the quantization when the name was that of a file."""
-        if model is None or model.casefold() == "demo":
-            demo = self._demo.entry()
-            if demo is None:
-                raise ModelNotFound("The demo model is missing. Install inference-workbench again, or choose a model.")
+        name = DEMO_NAMES[0] if model is None else model
+        demo = self._demos.entry_named(name) if name.casefold() in DEMO_NAMES else None
+        if demo is not None:
             return demo, None
-        return find_entry(self.list(), model)
+        if name.casefold() == DEMO_NAMES[0]:
+            raise ModelNotFound("The demo model is missing. Install inference-workbench again, or choose a model.")
+        return find_entry(self.list(), name)
 
     def _resolve_path(self, path: Path, quantization: str | None) -> ModelRef:
         entry = self.entry_of(path)
@@ -234,8 +234,7 @@ class ModelLibrary:
         if entry is None and not os.path.isfile(path):
             shown = shortened(str(path))
             raise ModelNotFound(f"There is no model file {shown}. Check the path, or choose a model by its name.")
-        made_here = {target: name for name, target in self._demo.derived().items()}
-        quantization = quantization or made_here.get(path)
+        quantization = quantization or self._demos.quantization_of(path)
         if entry is not None and quantization is not None:
             return self._choose(entry, quantization, path)
         file = next((f for f in entry.files if _is_at(f, path)), None) if entry else None
@@ -260,7 +259,7 @@ class ModelLibrary:
         if matching:
             return self._ref(entry.name, matching[0])
         if quantization in entry.makeable:
-            target = self._demo.derived()[quantization]
+            target = self._demos.target(entry, quantization)
             return ModelRef(path=str(target), name=entry.name, quantization=quantization)
         known = ", ".join(entry.choices) or "none"
         raise ModelNotFound(f"{entry.name} has no quantization {quantization}; there are: {known}.")

@@ -26,6 +26,7 @@ class MemoryPart:
 class MemoryEstimate:
     """The need of one file with one set of engine options. `basis` "engine": llama.cpp itself planned it without
     taking memory; "arithmetic": computed from the header, because llama.cpp does not know the architecture.
+    What lies on `shared_devices` (GPUs in the processor) lies in the machine's memory.
     """
 
     parts: tuple[MemoryPart, ...]
@@ -34,6 +35,7 @@ class MemoryEstimate:
     gpu_layers: int
     basis: Basis
     note: str | None = None
+    shared_devices: tuple[str, ...] = ()
 
     def reserved_bytes(self, purpose: Purpose | None = None, device: str | None = None) -> int:
         return sum(part.reserved_bytes for part in self._chosen(purpose, device))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workbench.errors import ModelNotFound
+from workbench.hub.demo_model import DEMO_NAMES
 from workbench.hub.gguf import ModelFile, split_name
 from workbench.hub.grouping import ModelEntry, stem
 
@@ -60,8 +61,9 @@ def shortened(text: str) -> str:
 def _matches(entries: Sequence[ModelEntry], model: str) -> tuple[list[Match], str]:
     """The best kind of match there is, and the verb for it. The name itself and that of a file mean one model."""
     wanted = model.casefold().removesuffix(".gguf")
-    if wanted == "demo":  # whatever else is called so
-        return [(entry, None) for entry in entries if entry.demo], "are"
+    short: list[Match] = [(entry, None) for entry in entries if entry.short_name == wanted]
+    if short or wanted == DEMO_NAMES[0]:  # whatever else is called so
+        return short, "are"
     exact: list[Match] = [(entry, None) for entry in entries if entry.name.casefold() == wanted]
     by_file: list[Match] = [
         (entry, file.quantization) for entry in entries for file in entry.files if wanted in _file_names(file)

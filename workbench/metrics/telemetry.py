@@ -98,11 +98,11 @@ class EngineProbe:
 class Probe:
     """Reads everything once for each call of `read`; loads and power are those since the call before."""
 
-    def __init__(self) -> None:
+    def __init__(self, open_nvml: Callable[[], Nvml | None] = Nvml.open) -> None:
         import psutil  # 45 ms
 
         self._psutil = psutil
-        self._nvml = Nvml.open()
+        self._nvml = open_nvml()
         self._power = PackagePower()
         self._engine: EngineProbe | None = None
         self._last_load: tuple[float, float] | None = None

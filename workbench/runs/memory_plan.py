@@ -15,7 +15,7 @@ class MemoryPlan:
     layer included. `scores_bytes` is what the CPU takes in passing for attention scores where flash attention is off.
     `program_bytes` is what the planning process itself held once it had read the vocabulary and made
     a context, which a real load holds too; None: not measured. `refused` says why there is no such context; `items`
-    are those of the weights then.
+    are those of the weights then. What lies on `shared_devices` lies in the machine's memory.
     """
 
     items: tuple[MemoryItem, ...]
@@ -25,3 +25,4 @@ class MemoryPlan:
     scores_bytes: int = 0
     program_bytes: int | None = None
     refused: str | None = None
+    shared_devices: tuple[str, ...] = ()

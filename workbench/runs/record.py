@@ -43,11 +43,29 @@ class MemoryItem:
 
 @dataclass(frozen=True, slots=True)
 class DeviceDescription:
+    """`kind` "igpu": a GPU that works in the machine's memory."""
+
     name: str
     description: str
     kind: Literal["cpu", "gpu", "igpu", "accel"]
     memory_total_bytes: int | None = None
     memory_free_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineBuild:
+    """The installed llama.cpp. `backends` are those compiled into it ("CPU", "CUDA" ...), whether or not they find a
+    device; `features` are the instruction sets of the processor that it uses.
+    """
+
+    description: str
+    backends: tuple[str, ...]
+    features: tuple[str, ...]
+    devices: tuple[DeviceDescription, ...]
+
+    @property
+    def gpus(self) -> tuple[DeviceDescription, ...]:
+        return tuple(device for device in self.devices if device.kind in ("gpu", "igpu"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,15 @@ from workbench.errors import SpecError
 
 Thinking = Literal["default", "on", "off"]
 Overflow = Literal["error", "drop_oldest", "keep_head_tail", "shift"]
+SplitMode = Literal["layer", "row", "none"]
 StrategyName = Literal["single", "refine", "vote"]
 Role = Literal["system", "user", "assistant"]
 
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 GPU_LAYERS_ALL = -1
+MOST_GPUS = 16
+# What weights are loaded for: another value of one of these loads them again.
+WEIGHT_OPTIONS = ("gpu_layers", "use_mmap", "repack", "main_gpu", "tensor_split", "split_mode")
 ADAPTER_SCALE_LIMIT = 100
 # llama.cpp's LLAMA_DEFAULT_SEED: with it every run draws a seed of its own, and no run could be repeated.
 RANDOM_SEED = 2**32 - 1
@@ -47,11 +51,22 @@ class Adapter:
 
 
 @dataclass(frozen=True, slots=True)
+class Placement:
+    """How a model lies on several GPUs; the fields are those of `EngineOptions`."""
+
+    split_mode: SplitMode = "layer"
+    main_gpu: int = 0
+    tensor_split: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class EngineOptions:
     """What a loaded model and its context depend on.
 
     `context_length` is tokens per sequence; `parallel` is how many sequences the context holds.
     `threads` None: as many as physical cores. `gpu_layers` None: as many as fit; -1: all.
+    `split_mode` "layer" shares layers over all GPUs, "row" the rows of each matrix, "none" takes `main_gpu` alone,
+    counted as llama.cpp lists them. `tensor_split` are shares for each GPU; empty or all 0: by their free memory.
     `adapters` are added to the weights, all at once.
     """
 
@@ -68,7 +83,12 @@ class EngineOptions:
     repack: bool = True
     main_gpu: int = 0
     tensor_split: tuple[float, ...] = ()
+    split_mode: SplitMode = "layer"
     adapters: tuple[Adapter, ...] = ()
+
+    @property
+    def placement(self) -> Placement:
+        return Placement(self.split_mode, self.main_gpu, self.tensor_split)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +190,8 @@ def check_engine(engine: EngineOptions) -> None:
     _within("gpu_layers", engine.gpu_layers, -1, 100_000)
     _within("batch_size", engine.batch_size, 1, 1_048_576)
     _within("ubatch_size", engine.ubatch_size, 1, 1_048_576)
+    _within("main_gpu", engine.main_gpu, 0, MOST_GPUS - 1)
+    _check_split(engine.tensor_split)
     for name in ("kv_type_k", "kv_type_v"):
         if getattr(engine, name) not in KV_TYPES:
             raise SpecError(f"{name} is {getattr(engine, name)!r}; it must be one of {', '.join(KV_TYPES)}.")
@@ -196,6 +218,13 @@ def _check(spec: RunSpec) -> None:
         raise SpecError("Set either grammar or json_schema, not both.")
     if not spec.messages:
         raise SpecError("There is no message to send. Type a prompt.")
+
+
+def _check_split(shares: tuple[float, ...]) -> None:
+    if len(shares) > MOST_GPUS:
+        raise SpecError(f"tensor_split has {len(shares)} shares; llama.cpp takes {MOST_GPUS} GPUs at most.")
+    for share in shares:
+        _within("a share of tensor_split", share, 0, 1_000_000)
 
 
 def _check_adapters(adapters: tuple[Adapter, ...]) -> None:

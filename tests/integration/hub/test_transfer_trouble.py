@@ -92,7 +92,7 @@ def test_a_busy_server_gets_the_pause_that_it_asks_for(
     began = time.monotonic()
     assert sha256(fetch(client, file_at(hub), watcher=watcher)) == file_at(hub).sha256
     assert 0.9 < time.monotonic() - began < 4
-    assert any(note is not None and note.startswith("the server is busy: again in") for note in watcher.notes)
+    assert any(note is not None and note.startswith("the server is busy: retry 1 of ") for note in watcher.notes)
     assert watcher.notes[-1] is None
 
 

@@ -180,6 +180,24 @@ def test_an_error_of_a_prediction_has_its_sign_and_an_unknown_one_none() -> None
     ]
 
 
+def test_many_loads_are_summed_up_and_the_newest_few_shown() -> None:
+    def loaded(number: int) -> MemoryCheck:
+        parts = [CheckedPart("kv", 100 + number, 100)]
+        parts += [CheckedPart("total resident", 98, 100)] if number == 3 else []
+        return MemoryCheck(f"2026-11-{20 - number}T10:00:00+00:00", "/m", None, 4096, "f16", 0, "engine", tuple(parts))
+
+    checks = [loaded(number) for number in range(8)]
+    assert models_memory.check_lines(checks) == [
+        "Memory of past loads, predicted and measured, the newest 5 of 8:",
+        "What llama.cpp reserved: median 3.5%, worst 7.0% off over 8 loads.",
+        "In all, with a filled context: 2.0% off in 1 load.",
+    ]
+    assert [row[0] for row in models_memory.check_rows(checks)] == [
+        f"2026-11-{20 - number}" for number in (0, 1, 2, 3, 3, 4)
+    ]
+    assert models_memory.check_lines(checks[:1])[0] == "Memory of past loads, predicted and measured:"
+
+
 def test_speed_is_a_range_with_its_basis() -> None:
     estimate = SpeedEstimate(20.4, 25.0, 300.0, 410.0, "from this machine's measured 27 GB/s")
     assert models_memory.speed_sentence(estimate) == (
@@ -193,7 +211,10 @@ def test_speed_is_a_range_with_its_basis() -> None:
     ("shown", "text"),
     [
         (view("running", done_bytes=450, bytes_per_s=90.0, remaining_s=5.0), "450 B of 900 B  90 B/s  5.0 s left"),
-        (view("running", note="the server is busy: again in 8 s"), "0 B of 900 B  the server is busy: again in 8 s"),
+        (
+            view("running", note="the server is busy: retry 3 of 7 in 8 s"),
+            "0 B of 900 B  the server is busy: retry 3 of 7 in 8 s",
+        ),
         (view("queued"), "0 B of 900 B  queued"),
         (view("verifying", done_bytes=900), "900 B of 900 B  comparing the content with the Hub's hash"),
     ],
@@ -221,6 +242,15 @@ def test_lines_come_at_a_change_of_state_and_not_for_every_byte(capsys: pytest.C
     said = capsys.readouterr()
     assert said.out == ""
     assert [line.split("  ")[1] for line in said.err.splitlines()] == ["0%", "100%"]
+
+
+def test_each_pause_is_a_line_and_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = models_transfer.Lines()
+    notes = (None, None, "retry 1 of 7 in 1 s", "retry 1 of 7 in 1 s", "retry 2 of 7 in 2 s", None, None)
+    for note in notes:
+        lines.show([view("running", note=note)])
+    said = [line.split("  ")[3:] for line in capsys.readouterr().err.splitlines()]
+    assert said == [[], ["retry 1 of 7 in 1 s"], ["retry 2 of 7 in 2 s"]]
 
 
 def test_the_exit_code_is_that_of_the_first_failure() -> None:

@@ -12,7 +12,7 @@ from workbench.cli import exit_codes, history, options
 from workbench.cli.exit_codes import ExitCode
 from workbench.history.store import ExportFormat
 from workbench.runs.record import RunStatus
-from workbench.runs.spec import GPU_LAYERS_ALL, Overflow
+from workbench.runs.spec import GPU_LAYERS_ALL, Overflow, Placement
 
 
 def test_choices_written_out_for_a_quick_help_are_those_of_the_core() -> None:
@@ -90,3 +90,23 @@ def test_a_document_is_a_file_or_a_pipe_of_bounded_length(tmp_path: Path, monkey
     os.close(writer)
     assert options.read_text(Path(f"/dev/fd/{reader}")) == "piped"
     os.close(reader)
+
+
+@pytest.mark.parametrize(
+    ("typed", "placement"),
+    [
+        ((None, None, None), None),
+        ((None, 1, None), Placement("none", 1)),
+        ((None, None, "3, 1"), Placement("layer", 0, (3.0, 1.0))),
+        ((options.SplitModeName.ROW, 1, "1,0.5"), Placement("row", 1, (1.0, 0.5))),
+    ],
+)
+def test_a_main_gpu_without_a_split_mode_is_meant_alone(
+    typed: tuple[options.SplitModeName | None, int | None, str | None], placement: Placement | None
+) -> None:
+    assert options.placement(*typed) == placement
+
+
+def test_shares_that_are_no_numbers_are_a_sentence() -> None:
+    with pytest.raises(options.UsageProblem, match="--tensor-split"):
+        options.placement(None, None, "most")

@@ -48,7 +48,7 @@ def test_demo_model_reads_like_the_gguf_package_reads_it() -> None:
 
 def test_demo_model_is_described() -> None:
     model = describe(DEMO)
-    assert (model.name, model.architecture, model.quantization, model.demo) == ("Demo model", "llama", "F16", True)
+    assert (model.name, model.architecture, model.quantization) == ("Demo model", "llama", "F16")
     assert model.context_trained == 2048
     assert model.parameters is not None
     assert 3_000_000 <= model.parameters <= 8_000_000

@@ -1,0 +1,96 @@
+"""What a program that was killed left in the trash: offered on the Models page, restored or removed for good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QPushButton, QToolButton, QWidget
+from pytestqt.qtbot import QtBot
+
+from tests.ui.models_fakes import FakeModels
+from ui.pages.models import ModelsPage
+from ui.state.models import ModelsState
+from ui.view_state import ViewState
+from workbench.core import Workbench
+from workbench.glossary import Glossary
+from workbench.paths import resources
+
+Show = Callable[..., QWidget]
+
+
+@pytest.fixture
+def left(models: FakeModels, workbench: Workbench) -> Path:
+    """The file that another program had deleted when it was killed."""
+    path = workbench.paths.models / "Phi-4-mini-Q8_0.gguf"
+    trash = models.library.trash
+    trash.delete([file for entry in models.library.list() for file in entry.files if file.path == path])
+    for lock in trash._held.values():  # the system takes a killed program's locks away
+        lock.close()
+    trash._held, trash._deletions, trash._session = {}, [], None
+    assert not path.exists()
+    return path
+
+
+@pytest.fixture
+def page(qtbot: QtBot, models_state: ModelsState, view: ViewState, show: Show) -> ModelsPage:
+    made = ModelsPage(models_state, view, Glossary(resources().glossary))
+    show(made, 1204, 760)
+    qtbot.waitUntil(lambda: made.state.choice.head.status == "ready")
+    return made
+
+
+def click(qtbot: QtBot, page: ModelsPage, word: str) -> None:
+    button = next(b for b in page.leftovers.findChildren(QPushButton) if b.text() == word)
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def test_nothing_is_said_where_nothing_is_left(page: ModelsPage) -> None:
+    assert not page.leftovers.isVisible()
+
+
+def test_what_is_left_is_named_and_restored(qtbot: QtBot, left: Path, page: ModelsPage) -> None:
+    assert page.leftovers.isVisible()
+    said = page.leftovers.text()
+    assert said.startswith("1 deleted model from an earlier session can be restored: Phi-4-mini-Q8_0.gguf, ")
+    assert page.state.library.row(str(left)) is None
+    click(qtbot, page, "Restore")
+    qtbot.waitUntil(lambda: page.state.library.row(str(left)) is not None)
+    assert left.is_file()
+    assert not page.leftovers.isVisible()
+    assert page.notice.text() == "1 model is back."
+
+
+def test_what_is_left_is_removed_for_good(qtbot: QtBot, left: Path, page: ModelsPage, workbench: Workbench) -> None:
+    click(qtbot, page, "Remove for good")
+    qtbot.waitUntil(lambda: page.notice.text().startswith("Removed for good: "))
+    assert page.notice.text().endswith(" are free again.")
+    assert not page.leftovers.isVisible()
+    assert not left.exists()
+    assert not list(workbench.paths.models.parent.rglob("*Phi-4*"))
+    assert page.state.library.leftover_text == ""
+
+
+def test_a_file_in_the_way_is_said_and_the_offer_stays(qtbot: QtBot, left: Path, page: ModelsPage) -> None:
+    left.write_bytes(b"another")
+    click(qtbot, page, "Restore")
+    qtbot.waitUntil(lambda: "There is another file at" in page.notice.text())
+    qtbot.waitUntil(page.leftovers.isVisible)
+    assert left.read_bytes() == b"another"
+    left.unlink()
+    click(qtbot, page, "Restore")
+    qtbot.waitUntil(lambda: page.notice.text() == "1 model is back.")
+    assert left.stat().st_size > 7
+
+
+def test_a_closed_offer_stays_closed_and_keeps_the_files(
+    qtbot: QtBot, left: Path, page: ModelsPage, models: FakeModels
+) -> None:
+    close = next(b for b in page.leftovers.findChildren(QToolButton) if b.accessibleName() == "Close this message")
+    qtbot.mouseClick(close, Qt.MouseButton.LeftButton)
+    page.state.library.load()
+    qtbot.wait(100)
+    assert not page.leftovers.isVisible()
+    assert len(models.library.trash.leftovers()) == 1
