@@ -1,4 +1,4 @@
-"""The way of events from any thread into the window: collected under a lock, handed over 30 times a second."""
+"""The way of events from any thread into the window: collected under a lock, handed over up to 30 times a second."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ from typing import Any
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
 INTERVAL_MS = 33
+LONGEST_INTERVAL_MS = 66
+# Of one core, for what a hand-over sets off on the window's thread: where a model decodes on all cores, every per cent
+# that is drawn is one that decoding waits for.
+PROCESSOR_SHARE = 0.04
 
 
 class Bridge(QObject):
-    """`drained` carries the events in the order of their `post`, on the thread that made the bridge."""
+    """`drained` carries the events in the order of their `post`, on the thread that made the bridge.
+
+    Between two of them lie `interval_ms`, and up to LONGEST_INTERVAL_MS where the window's thread needed more than
+    PROCESSOR_SHARE of that time for the last one, painting included.
+    """
 
     drained = Signal(list)
     _filled = Signal()
@@ -24,10 +32,11 @@ class Bridge(QObject):
         self._events: list[Any] = []
         self._is_closed = False
         self._last_drain = float("-inf")
+        self._last_used_s = 0.0
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setTimerType(Qt.TimerType.PreciseTimer)
-        self._timer.timeout.connect(self._drain)
+        self._timer.timeout.connect(self._on_filled)
         self._filled.connect(self._on_filled, Qt.ConnectionType.QueuedConnection)
 
     def post(self, event: object) -> None:
@@ -53,7 +62,7 @@ class Bridge(QObject):
         self._timer.stop()
 
     def _on_filled(self) -> None:
-        wait_s = self._last_drain + self._interval_s - time.perf_counter()
+        wait_s = self._last_drain + self._pause_s() - time.perf_counter()
         if wait_s <= 0:
             self._drain()
         elif not self._timer.isActive():
@@ -63,5 +72,12 @@ class Bridge(QObject):
         with self._lock:
             events, self._events = self._events, []
         self._last_drain = time.perf_counter()
+        self._last_used_s = time.thread_time()
         if events:
             self.drained.emit(events)
+
+    def _pause_s(self) -> float:
+        """From the processor time of this thread since the last hand-over: what it set off is drawn by now."""
+        used_s = time.thread_time() - self._last_used_s
+        longest_s = max(self._interval_s, LONGEST_INTERVAL_MS / 1000)
+        return min(longest_s, max(self._interval_s, used_s / PROCESSOR_SHARE))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import statistics
 import threading
 import time
 
@@ -10,7 +12,7 @@ from PySide6.QtCore import QThread
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from ui.bridge import INTERVAL_MS, Bridge
+from ui.bridge import INTERVAL_MS, LONGEST_INTERVAL_MS, PROCESSOR_SHARE, Bridge
 from ui.tasks import Tasks
 from workbench.errors import Bug, UserError, WorkbenchError
 
@@ -53,6 +55,33 @@ def test_the_first_event_after_a_pause_comes_at_once(qtbot: QtBot) -> None:
     assert received == ["first"]
     bridge.flush()
     assert received == ["first", "second"]
+
+
+def test_costly_drawing_is_done_less_often_but_not_much_less(qtbot: QtBot) -> None:
+    bridge = Bridge()
+    drains: list[float] = []
+    cost_s = 0.0
+
+    def take(_events: list[int]) -> None:
+        drains.append(time.perf_counter())
+        until = time.thread_time() + cost_s
+        while time.thread_time() < until:
+            pass
+
+    bridge.drained.connect(take)
+    gaps_ms = {}
+    for cost_s in (0.0, 0.0025, 0.02):
+        drains.clear()
+        end = time.perf_counter() + 1.0
+        while time.perf_counter() < end:
+            bridge.post(1)
+            qtbot.wait(5)
+        pairs = itertools.pairwise(drains[1:])
+        gaps_ms[cost_s] = statistics.median((later - earlier) * 1000 for earlier, later in pairs)
+    # On a busy machine everything comes later, never earlier.
+    assert gaps_ms[0.0] >= INTERVAL_MS - 1
+    assert gaps_ms[0.0025] >= 2.5 / PROCESSOR_SHARE - 3
+    assert LONGEST_INTERVAL_MS - 1 <= gaps_ms[0.02] <= 3 * LONGEST_INTERVAL_MS
 
 
 def test_nothing_arrives_after_close(qtbot: QtBot) -> None:
