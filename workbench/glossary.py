@@ -75,7 +75,8 @@ class Glossary:
         import difflib  # 6 ms, needed for this sentence only
 
         close = difflib.get_close_matches(wanted, self._by_name, n=2 * _NEAREST, cutoff=0.5)
-        near = [self._by_name[name].title for name in close] + [topic.title for topic in self.search(term)]
+        told = self.search(term) if wanted else ()
+        near = [self._by_name[name].title for name in close] + [topic.title for topic in told]
         names = list(dict.fromkeys(near))[:_NEAREST]
         hint = f"Did you mean {' or '.join(names)}?" if names else "`workbench glossary` lists all terms."
         raise UserError(f"The glossary has no term {_shortened(term)!r}. {hint}", code="term_unknown")

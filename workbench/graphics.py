@@ -136,12 +136,15 @@ def _pci_name(device: Path, pci_ids: Sequence[Path]) -> str | None:
     if source is None or not vendor or not product:
         return None
     is_vendor = False
-    with source.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            if not line.startswith(("\t", "#")):
-                is_vendor = line.startswith(vendor.removeprefix("0x"))
-            elif is_vendor and line.startswith("\t" + product.removeprefix("0x")):
-                return f"{_MAKERS[_PCI_VENDORS[vendor]]} {line.strip().partition(' ')[2].strip()}"
+    try:
+        with source.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if not line.startswith(("\t", "#")):
+                    is_vendor = line.startswith(vendor.removeprefix("0x"))
+                elif is_vendor and line.startswith("\t" + product.removeprefix("0x")):
+                    return f"{_MAKERS[_PCI_VENDORS[vendor]]} {line.strip().partition(' ')[2].strip()}"
+    except OSError:
+        return None
     return None
 
 
@@ -184,7 +187,8 @@ def mac_gpus(profile: str) -> list[Gpu]:
         adapters = json.loads(profile)["SPDisplaysDataType"]
     except (ValueError, KeyError, TypeError):
         return []
-    return [_mac_gpu(adapter) for adapter in adapters if isinstance(adapter, dict)]
+    found = adapters if isinstance(adapters, list) else []
+    return [_mac_gpu(adapter) for adapter in found if isinstance(adapter, dict)]
 
 
 def _mac_gpu(adapter: Mapping[str, Any]) -> Gpu:

@@ -14,7 +14,7 @@ from workbench.engine.file_types import QuantizeOptions
 from workbench.engine.planner import MemoryPlanner
 from workbench.engine.protocol import QuantizePlanned
 from workbench.engine.quantizer import plan_quantization
-from workbench.errors import UserError, WorkbenchError
+from workbench.errors import HistoryError, UserError, WorkbenchError
 from workbench.history.model_figures import KEPT_CHECKS, CheckedPart, MemoryCheck, ModelUse
 from workbench.history.store import HistoryStore
 from workbench.hub import importing
@@ -51,6 +51,10 @@ _FULL_FROM = 0.9
 _PROBE_WAIT_S = 0.5
 _RUN_GOES_ON = "A run is going on, and measuring beside it would slow it down and give wrong figures. Measure after it."
 log = logging.getLogger(__name__)
+
+
+def _log_unreadable(error: HistoryError) -> None:
+    log.error("%s %s", error.message, error.detail)
 
 
 class Models:
@@ -218,12 +222,17 @@ class Models:
         """Whether a run goes on, beside which what nobody waits for is better left."""
         return self._is_busy()
 
-    def memory_checks(self, path: Path, sha256: str | None = None) -> tuple[MemoryCheck, ...]:
+    def memory_checks(
+        self,
+        path: Path,
+        sha256: str | None = None,
+        on_unreadable: Callable[[HistoryError], None] = _log_unreadable,
+    ) -> tuple[MemoryCheck, ...]:
         """Predicted against measured at all kept loads of this file, newest first; of the same content elsewhere where
-        nothing was loaded from this path. Raises HistoryError.
+        nothing was loaded from this path. Damaged ones are left out. Raises HistoryError.
         """
-        found = self._history.memory_checks(path, KEPT_CHECKS)
-        return found or (self._history.memory_checks(sha256, KEPT_CHECKS) if sha256 else ())
+        found = self._history.memory_checks(path, KEPT_CHECKS, on_unreadable)
+        return found or (self._history.memory_checks(sha256, KEPT_CHECKS, on_unreadable) if sha256 else ())
 
     def check_memory(self, record: RunRecord) -> None:
         """Compares the prediction with what the load of this run took, and keeps both; blocks about a second.

@@ -19,16 +19,16 @@ from topics import Topics
 # Shares of the draws: at the start, and when everything is in. Copying is the quickest way to learn to look at the
 # prompt, on which sums and look-up rest.
 SHARES: dict[str, tuple[float, float]] = {
-    "arithmetic": (0.30, 0.35),
+    "arithmetic": (0.30, 0.33),
     "topic": (0.16, 0.19),
-    "lookup": (0.16, 0.14),
-    "copy": (0.18, 0.04),
+    "lookup": (0.16, 0.15),
+    "copy": (0.18, 0.05),
     "talk": (0.04, 0.045),
     "unknown": (0.04, 0.045),
     "story": (0.0, 0.01),
     "sort": (0.04, 0.05),
-    "extract": (0.06, 0.06),
-    "summary": (0.02, 0.04),
+    "extract": (0.08, 0.07),
+    "summary": (0.04, 0.05),
     "turns": (0.0, 0.03),
 }
 

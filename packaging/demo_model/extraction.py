@@ -12,7 +12,7 @@ from names import draw_name, invent, split_list
 
 KIND = "extract"
 THINKING_SHARE = 0.5
-INVENTED_SHARE = 0.25
+INVENTED_SHARE = 0.5
 TEXT_FIELDS = ("name", "city", "team", "priority", "model", "method")
 # Fields whose values may have a fraction.
 MEASURED = ("ttft_ms", "tps")

@@ -17,7 +17,7 @@ THINKING_SHARE = 0.5
 MISSING_SHARE = 0.15
 # Of the missing facts, how many have a note about the same name that tells something else.
 NEAR_MISS_SHARE = 0.4
-INVENTED_SHARE = 0.25
+INVENTED_SHARE = 0.5
 CAN_BE_INVENTED = ("places", "people", "programs", "projects")
 NOT_TOLD = "do not say"
 

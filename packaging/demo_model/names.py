@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import random
+import re
 from functools import cache
 
 from dialogue import is_held_out, load_content
 
 ONE_IN = 6
 INVENTED = ("starts", "middles", "ends")
+CLUSTERS = "br ch cl dr fl fr gl gr kl kr pl pr sh sl st th tr"
+ONSETS = (*"bcdfghjklmnprstvwyz", *CLUSTERS.split())
+VOWELS = (*"aaeeiioou", "ai", "ea", "ee", "ia", "io", "ou", "ue")
+CODAS = (*"lmnrstdkgbpz", "ck", "ll", "lm", "nd", "ng", "nn", "nt", "rd", "rk", "rn", "rt", "ss", "st", "tt", "v", "x")
+# Whose names are names: ordinary words, such as those of shops, are no secret.
+PROPER = ("places", "people", "programs", "projects", "models")
 
 
 @cache
@@ -30,14 +37,42 @@ def syllables() -> dict[str, list[str]]:
     return {part: content[part] for part in INVENTED}
 
 
-def invent(rng: random.Random, held_out: bool) -> str:
-    """A name that nobody bears ("Belora"), held out or not by the same rule."""
+def assembled(rng: random.Random) -> str:
+    """From the syllables of `content/names.toml`: "Belora"."""
     parts = syllables()
+    middle = rng.choice(parts["middles"]) if rng.random() < 0.6 else ""
+    return rng.choice(parts["starts"]) + middle + rng.choice(parts["ends"])
+
+
+def spelt(rng: random.Random) -> str:
+    """From single sounds, far more kinds than any list has: "Threpuk", "Ilmo"."""
+    text = rng.choice(ONSETS) if rng.random() < 0.85 else ""
+    for _ in range(rng.choice((1, 2, 2, 3))):
+        text += rng.choice(VOWELS) + rng.choice(CODAS)
+    return (text + rng.choice(("", "", *"aeio"))).capitalize()
+
+
+def invent(rng: random.Random, held_out: bool) -> str:
+    """A name that nobody bears, held out or not by the same rule."""
     while True:
-        middle = rng.choice(parts["middles"]) if rng.random() < 0.6 else ""
-        name = rng.choice(parts["starts"]) + middle + rng.choice(parts["ends"])
+        name = assembled(rng) if rng.random() < 0.4 else spelt(rng)
         if is_held_out(name, ONE_IN) == held_out and (held_out or name.lower() not in everything_held_out()):
             return name
+
+
+@cache
+def _any_proper_name() -> re.Pattern[str]:
+    names = {name for kind in PROPER for name in load_content("names")[kind]}
+    return re.compile(rf"\b(?:{'|'.join(sorted(names, key=len, reverse=True))})\b")
+
+
+def without_names(text: str, rng: random.Random) -> str:
+    """The text with invented names in place of listed ones.
+
+    A vocabulary learnt from it cuts trained and held-out names alike. With tokens of their own for the trained names,
+    the model copied those and failed on every other one.
+    """
+    return _any_proper_name().sub(lambda _: invent(rng, held_out=False), text)
 
 
 def draw_name(rng: random.Random, kind: str, held_out: bool) -> str:

@@ -16,7 +16,7 @@ EMBEDDING_SCALE = 0.7
 class Shape:
     """Sizes of the network. Rows of all matrices must be multiples of 256 for K-quants to apply."""
 
-    vocabulary: int = 3072
+    vocabulary: int = 2048
     width: int = 256
     layers: int = 6
     heads: int = 4

@@ -13,7 +13,7 @@ from names import draw_name, invent, pool, split_list
 
 KIND = "summary"
 THINKING_SHARE = 0.5
-INVENTED_SHARE = 0.2
+INVENTED_SHARE = 0.5
 MOST_WORDS = 30
 
 

@@ -142,6 +142,25 @@ def test_what_a_killed_program_had_deleted_is_told_and_comes_back(own: Path, kil
     assert list((killed.parents[1] / "trash").iterdir()) == []
 
 
+def test_what_was_lost_in_the_trash_is_not_said_to_be_back(own: Path, killed: Path) -> None:
+    (trashed,) = (path for path in killed.parents[1].rglob(f"*{own.name}*") if path.is_file())
+    trashed.unlink()
+    result = run("models", "undelete")
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert "is not in the trash any more: something else has removed it." in result.stderr
+
+
+def test_what_cannot_be_removed_is_not_said_to_be_gone(own: Path, killed: Path) -> None:
+    (trashed,) = (path for path in killed.parents[1].rglob(f"*{own.name}*") if path.is_file())
+    moved = trashed.rename(own.with_name("aside.gguf"))
+    trashed.mkdir()  # no user, root neither, can unlink a folder
+    found = run_json("models", "undelete", "--discard", code=1)
+    assert (found["discarded"], found["reclaimed_bytes"], len(found["errors"])) == ([], 0, 1)
+    trashed.rmdir()
+    moved.rename(trashed)
+    assert run_json("models", "undelete")["restored"] == [own.name]
+
+
 def test_what_a_killed_program_had_deleted_can_be_discarded(own: Path, killed: Path) -> None:
     size = own.stat().st_size
     found = run_json("models", "undelete", "--discard")

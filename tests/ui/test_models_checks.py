@@ -55,12 +55,13 @@ def test_the_errors_of_all_loads_are_listed_with_a_summary(
 ) -> None:
     models.checks = loads(3)
     sections = show_demo(qtbot, models_state)
-    assert sections["Errors of all loads"] == (
+    assert sections["Errors in %, all 3 loads"] == (
         ("What llama.cpp reserved: median 4.0 %, worst 4.0 % off over 3 loads. "
-         "In all, with a filled context: median 2.1 %, worst 2.2 % off over 2 loads.",),
+         "In all, with a filled context: median 2.1 %, worst 2.2 % off over 2 loads. "
+         "A plus means: more was predicted than measured.",),
     )  # fmt: skip
     assert sections[""] == (
-        ("error in %", "weights", "KV", "compute", "in all"),
+        ("loaded\ncontext, KV", "weights", "KV", "compute", "in all"),
         ("2026-11-28\n4,096, q8_0", "0.0", "−10.0", "—", "+2.0"),
         ("2026-11-27\n8,192, q8_0", "0.0", "−9.9", "—", "—"),
         ("2026-11-26\n12,288, q8_0", "0.0", "−9.8", "—", "+2.2"),
@@ -70,7 +71,7 @@ def test_the_errors_of_all_loads_are_listed_with_a_summary(
 def test_a_long_history_is_cut_and_counted(qtbot: QtBot, models_state: ModelsState, models: FakeModels) -> None:
     models.checks = loads(20)
     sections = show_demo(qtbot, models_state)
-    assert "over 20 loads" in sections["Errors, the newest 12 of 20 loads"][0][0]
+    assert "over 20 loads" in sections["Errors in %, newest 12 of 20 loads"][0][0]
     assert len(sections[""]) == 1 + SHOWN_LOADS
     assert sections[""][1][0].startswith("2026-11-28")
 
@@ -82,8 +83,10 @@ def test_without_a_load_the_details_say_when_errors_are_known(qtbot: QtBot, mode
 
 def test_one_load_is_no_median(qtbot: QtBot, models_state: ModelsState, models: FakeModels) -> None:
     models.checks = loads(1)
-    said = show_demo(qtbot, models_state)["Errors of all loads"][0][0]
-    assert said == ("What llama.cpp reserved: 4.0 % off in 1 load. In all, with a filled context: 2.0 % off in 1 load.")
+    said = show_demo(qtbot, models_state)["Errors in %, 1 load"][0][0]
+    assert said.startswith(
+        "What llama.cpp reserved: 4.0 % off in 1 load. In all, with a filled context: 2.0 % off in 1 load."
+    )
 
 
 def test_a_load_since_the_page_was_left_is_in_details_and_row(
@@ -96,7 +99,7 @@ def test_a_load_since_the_page_was_left_is_in_details_and_row(
     assert models_state.choice.rows()[0].error == "—"
     models.checks = loads(1)
     models_state.start()
-    qtbot.waitUntil(lambda: "Errors of all loads" in dict(models_state.details.sections))
+    qtbot.waitUntil(lambda: "Errors in %, 1 load" in dict(models_state.details.sections))
     qtbot.waitUntil(lambda: models_state.choice.rows()[0].error == "+2.0 %")
     assert any(row[0] == "Layers" for _, rows in models_state.details.sections for row in rows)
 

@@ -10,12 +10,14 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QPushButton, QToolButton, QWidget
 from pytestqt.qtbot import QtBot
 
+from tests.fakes import gguf_files
 from tests.ui.models_fakes import FakeModels
 from ui.pages.models import ModelsPage
 from ui.state.models import ModelsState
 from ui.view_state import ViewState
 from workbench.core import Workbench
 from workbench.glossary import Glossary
+from workbench.hub.deletion import Trash
 from workbench.paths import resources
 
 Show = Callable[..., QWidget]
@@ -27,11 +29,15 @@ def left(models: FakeModels, workbench: Workbench) -> Path:
     path = workbench.paths.models / "Phi-4-mini-Q8_0.gguf"
     trash = models.library.trash
     trash.delete([file for entry in models.library.list() for file in entry.files if file.path == path])
+    end_abruptly(trash)
+    assert not path.exists()
+    return path
+
+
+def end_abruptly(trash: Trash) -> None:
     for lock in trash._held.values():  # the system takes a killed program's locks away
         lock.close()
     trash._held, trash._deletions, trash._session = {}, [], None
-    assert not path.exists()
-    return path
 
 
 @pytest.fixture
@@ -71,6 +77,25 @@ def test_what_is_left_is_removed_for_good(qtbot: QtBot, left: Path, page: Models
     assert not left.exists()
     assert not list(workbench.paths.models.parent.rglob("*Phi-4*"))
     assert page.state.library.leftover_text == ""
+
+
+def test_long_names_are_cut_in_the_middle_and_all_of_them_are_in_the_tooltip(
+    models: FakeModels, models_state: ModelsState, view: ViewState, show: Show, workbench: Workbench, qtbot: QtBot
+) -> None:
+    names = [f"Model-{number}-{'with-a-long-name-' * 4}Q8_0.gguf" for number in range(5)]
+    for name in names:
+        gguf_files.write_model(workbench.paths.models / name, name=name[:7])
+    trash = models.library.trash
+    trash.delete([file for entry in models.library.list() for file in entry.files if file.path.name in names])
+    end_abruptly(trash)
+    page = ModelsPage(models_state, view, Glossary(resources().glossary))
+    show(page, 1204, 760)
+    qtbot.waitUntil(page.leftovers.isVisible)
+    shown = page.leftovers.text().split(": ")[1].split(", ")
+    assert [(name[:8], name[-9:]) for name in shown[:2]] == [("Model-0-", "Q8_0.gguf"), ("Model-1-", "Q8_0.gguf")]
+    assert max(map(len, shown[:2])) == 48
+    assert " and 2 more, " in page.leftovers.text()
+    assert sorted(page.leftovers.toolTip().splitlines()) == names
 
 
 def test_a_file_in_the_way_is_said_and_the_offer_stays(qtbot: QtBot, left: Path, page: ModelsPage) -> None:

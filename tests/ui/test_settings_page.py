@@ -386,22 +386,28 @@ def seen(qtbot: QtBot, hardware: SettingsHardware, show: Show) -> HardwareSectio
     return section
 
 
+def said(section: HardwareSection) -> dict[str, str]:
+    return {row.title.text(): f"{row.text.text()}\n{row.verdict.text()}".strip() for row in section.rows()}
+
+
 def test_an_idle_gpu_has_its_facts_and_commands_to_copy(
     qtbot: QtBot, hardware: SettingsHardware, answers: list[Hardware], show: Show
 ) -> None:
     answers.append(Hardware(Machine("Test CPU", 4, 8, 2**34, "Linux", "3.11", (H200,)), CPU_BUILD))
     section = seen(qtbot, hardware, show)
-    texts = {row.title.text(): row.text.text() for row in section.rows()}
+    texts = said(section)
     assert texts["Test CPU"].startswith("Processor · 4 cores, 8 threads · 17.2 GB of memory")
     assert "150 GB, 149 GB free · driver 580.65 · compute capability 9.0" in texts["NVIDIA H200"]
     assert "Not used: this build has CPU; CUDA 13.0 would use it" in texts["NVIDIA H200"]
     (gpu,) = (row for row in section.rows() if row.copy_buttons)
-    assert gpu.text.property("tone") == "warn"
+    assert gpu.verdict.property("tone") == "warn"
+    assert not gpu.text.property("tone"), "facts are no warning"
     for button, words in zip(gpu.copy_buttons, ("--only-binary", "-DCMAKE_CUDA_ARCHITECTURES=90"), strict=True):
         qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
         assert words in QApplication.clipboard().text()
     qtbot.mouseClick(section.copy, Qt.MouseButton.LeftButton)
     assert "NVIDIA H200: 150 GB" in QApplication.clipboard().text()
+    assert "compute capability 9.0. Not used: " in QApplication.clipboard().text()
 
 
 def test_a_gpu_in_use_and_a_build_that_does_not_start_are_said(
@@ -411,12 +417,16 @@ def test_a_gpu_in_use_and_a_build_that_does_not_start_are_said(
     build = EngineBuild("llama.cpp", ("CUDA", "CPU"), ("AVX2",), (CUDA, *CPU_BUILD.devices))
     answers += [Hardware(machine, build), Hardware(machine, problem="The process ended early.")]
     section = seen(qtbot, hardware, show)
-    texts = {row.title.text(): row.text.text() for row in section.rows()}
+    texts = said(section)
     assert texts["NVIDIA H200"].endswith("Used by this build as CUDA0.")
     assert texts["llama.cpp"] == "Built with CUDA, CPU; of the processor AVX2."
-    assert texts["CUDA0"] == "As llama.cpp sees it · NVIDIA H200 · 150 GB, 149 GB free"
-    qtbot.mouseClick(section.refresh, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: "The process ended early." in [row.text.text() for row in section.rows()])
+    assert texts["CUDA0, as llama.cpp sees it"] == "NVIDIA H200 · 150 GB, 149 GB free"
+    section.refresh.setFocus()
+    qtbot.keyClick(section.refresh, Qt.Key.Key_Space)
+    assert section.refresh.text() == "Looking…"
+    qtbot.waitUntil(lambda: said(section).get("llama.cpp") == "The process ended early.")
+    assert section.refresh.text() == "Look again"
+    assert section.refresh.hasFocus(), "who pressed it can press it again"
 
 
 def test_the_real_machine_is_read_when_the_section_is_seen_and_not_before(

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QImage, QPaintEvent
-from PySide6.QtWidgets import QComboBox, QLineEdit, QPushButton, QToolButton, QWidget
+from PySide6.QtWidgets import QApplication, QComboBox, QHBoxLayout, QLineEdit, QPushButton, QToolButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from ui import theme
+from ui.widgets.copy_button import DONE, CopyButton
 from ui.widgets.empty_state import EmptyState
 from ui.widgets.knob import Knob
 from ui.widgets.line_chart import LineChart
@@ -177,6 +178,39 @@ def test_pill_changes_text_and_tone(show: Show) -> None:
     pill.show_text("stopped", "dim")
     assert pill.text() == "stopped"
     assert pill.property("tone") == "dim"
+
+
+def test_pill_has_the_same_room_at_both_sides_of_its_text(qtbot: QtBot, show: Show) -> None:
+    """However it came to its text and its style: made with it, given it before it is seen, or later."""
+    holder = QWidget()
+    row = QHBoxLayout(holder)
+    pills = [Pill("on this machine", "good"), Pill(), Pill()]
+    for pill in pills:
+        row.addWidget(pill)
+    pills[1].show_text("on this machine", "good")
+    show(holder, 600, 40)
+    pills[2].show_text("<b>on this machine</b>", "good")
+    for pill in pills:
+        text = pill.fontMetrics().horizontalAdvance(pill.text())
+        assert pill.width() - text == pytest.approx(2 * pill.contentsMargins().left(), abs=1)
+    assert len({pill.height() for pill in pills}) == 1
+
+
+def test_copy_button_says_so_for_a_moment_and_keeps_its_width(qtbot: QtBot, show: Show) -> None:
+    holder = QWidget()
+    texts = ["first", "second"]
+    button = CopyButton("Copy", lambda: texts.pop(0))
+    button._timer.setInterval(50)
+    QHBoxLayout(holder).addWidget(button, 0, Qt.AlignmentFlag.AlignLeft)
+    show(holder, 300, 60)
+    width = button.width()
+    for text in ("first", "second"):
+        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+        assert QApplication.clipboard().text() == text
+        assert button.text() == DONE
+    QApplication.processEvents()
+    assert button.width() == width
+    qtbot.waitUntil(lambda: button.text() == "Copy")
 
 
 def test_line_chart_draws_hovers_copies_and_saves(qtbot: QtBot, show: Show, tmp_path: Path) -> None:

@@ -47,6 +47,9 @@ def test_an_unknown_term_is_a_sentence_with_what_is_near(shipped: Glossary) -> N
         with pytest.raises(UserError, match=near) as raised:
             shipped.find(term)
         assert raised.value.code == "term_unknown"
+    for nothing in ("", "  ", "?"):
+        with pytest.raises(UserError, match="lists all terms"):
+            shipped.find(nothing)
     with pytest.raises(UserError, match="lists all terms") as raised:
         shipped.find("zzz" * 1000)
     assert len(raised.value.message) < 200

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.fakes import graphics
 from workbench.graphics import Gpu, apple_gpu, drm_gpus, find_gpus, mac_chip, mac_gpus, windows_gpus
@@ -29,6 +32,21 @@ def test_linux_without_a_list_of_names_still_tells_the_maker(tmp_path: Path) -> 
     assert drm_gpus(tmp_path / "absent") == []
 
 
+def test_a_list_of_names_that_cannot_be_read_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = tmp_path / "pci.ids"
+    ids.write_text(graphics.PCI_IDS)
+
+    open_file = Path.open
+
+    def refusing(self: Path, *arguments: Any, **named: Any) -> Any:
+        if self == ids:
+            raise PermissionError(13, "Permission denied", str(self))
+        return open_file(self, *arguments, **named)
+
+    monkeypatch.setattr(Path, "open", refusing)
+    assert drm_gpus(graphics.write_drm(tmp_path / "drm"), [ids])[0].name == "AMD GPU"
+
+
 def test_macs_have_one_memory_or_a_card() -> None:
     profile = graphics.mac_profile(graphics.APPLE, graphics.MAC_CARD, graphics.MAC_PROCESSOR)
     assert mac_gpus(profile) == [
@@ -38,7 +56,8 @@ def test_macs_have_one_memory_or_a_card() -> None:
     ]
     assert mac_gpus(graphics.mac_profile(graphics.APPLE)) == [apple_gpu("Apple M4 Pro")]
     assert sys.platform == "darwin" or mac_chip() is None
-    for nothing in ("", "no JSON", "{}", "[]", '{"SPDisplaysDataType": []}'):
+    empty = ("[]", "null", "3", '["x"]')
+    for nothing in ("", "no JSON", "{}", "[]", *(f'{{"SPDisplaysDataType": {value}}}' for value in empty)):
         assert mac_gpus(nothing) == []
 
 

@@ -192,6 +192,7 @@ class ModelsPage(QWidget):
             self.leftovers.hide()
         elif text != self._closed_leftovers:
             self.leftovers.show_message("info", text, "Restore", "Remove for good")
+            self.leftovers.setToolTip("\n".join(self.state.library.leftover_names))
 
     def _on_leftovers_closed(self) -> None:
         self._closed_leftovers = self.leftovers.text()

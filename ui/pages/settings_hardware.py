@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QGuiApplication, QPaintEvent
+from PySide6.QtGui import QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from ui import icons, theme
 from ui.state.settings_hardware import DeviceRow, SettingsHardware
+from ui.widgets.copy_button import CopyButton
 from ui.widgets.setting_row import Section
 
 _LABEL_WIDTH = 120
+_LOOK, _LOOKING = "Look again", "Looking…"
 
 
 class HardwareSection(Section):
@@ -24,12 +26,11 @@ class HardwareSection(Section):
         self._list.setSpacing(theme.GAP)
         self.fact = QLabel("Looking for devices")
         theme.set_role(self.fact, "caption")
-        self.refresh = QPushButton("Look again")
+        self.refresh = QPushButton(_LOOK)
         icons.show_on(self.refresh, "refresh", "text", 16)
         self.refresh.clicked.connect(hardware.refresh)
-        self.copy = QPushButton("Copy all")
-        icons.show_on(self.copy, "file", "text", 16)
-        self.copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(hardware.as_text()))
+        self.copy = CopyButton("Copy all", hardware.as_text)
+        icons.show_on(self.copy, "copy", "text", 16)
         box = QWidget()
         column = QVBoxLayout(box)
         column.setContentsMargins(0, 4, 0, 4)
@@ -58,7 +59,7 @@ class HardwareSection(Section):
     def _show(self) -> None:
         hardware = self._hardware
         self.fact.setVisible(not hardware.rows)
-        self.refresh.setEnabled(not hardware.is_reading)
+        self.refresh.setText(_LOOKING if hardware.is_reading else _LOOK)  # disabled, it would lose the focus
         self.copy.setEnabled(bool(hardware.rows))
         if hardware.rows == self._shown:
             return
@@ -77,14 +78,16 @@ class HardwareRow(QWidget):
     def __init__(self, row: DeviceRow, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.title, self.text = _label(row.title, "strong"), _label(row.text, "caption")
+        self.verdict = _label(row.verdict, "caption")
         if row.tone:
-            theme.set_tone(self.text, row.tone)
+            theme.set_tone(self.verdict, row.tone)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        layout.addWidget(self.title)
-        layout.addWidget(self.text)
-        self.copy_buttons: list[QPushButton] = []
+        for label in (self.title, self.text, self.verdict):
+            layout.addWidget(label)
+            label.setHidden(not label.text())
+        self.copy_buttons: list[CopyButton] = []
         for name, command in row.commands:
             layout.addLayout(self._command(row.title, name, command))
 
@@ -94,9 +97,8 @@ class HardwareRow(QWidget):
         field.setCursorPosition(0)
         field.setAccessibleName(f"{name} that uses {device}")
         field.setToolTip(command)
-        button = QPushButton("Copy")
-        button.setAccessibleName(f"Copy the command: {name}")
-        button.clicked.connect(lambda: QGuiApplication.clipboard().setText(command))
+        button = CopyButton("Copy", lambda: command)
+        button.setAccessibleName(f"Copy the command for {device}: {name}")
         self.copy_buttons.append(button)
         line = QHBoxLayout()
         line.setSpacing(theme.GAP_S)

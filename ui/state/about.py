@@ -17,7 +17,7 @@ SHORTCUTS: Rows = (
     ("Ctrl+1 to Ctrl+9", "go to a page"),
     ("Ctrl+F, Ctrl+B, Ctrl+I, Ctrl+O", "on Models: search, library, details, import files"),
     ("F1", "this list"),
-    ("Shift+F1", "the glossary, at the term under the mouse"),
+    ("Shift+F1", "the glossary, at the term under the mouse or in focus"),
     ("F11", "presenter view: figures in double size"),
     ("Ctrl+,", "settings"),
     ("Ctrl+Q", "quit; a run under way is stopped and kept"),

@@ -215,11 +215,13 @@ def _check_sections(checks: Sequence[MemoryCheck]) -> tuple[Section, ...]:
 
 
 def _history_heading(count: int) -> str:
-    return f"Errors, the newest {SHOWN_LOADS} of {count} loads" if count > SHOWN_LOADS else "Errors of all loads"
+    if count > SHOWN_LOADS:
+        return f"Errors in %, newest {SHOWN_LOADS} of {count} loads"
+    return f"Errors in %, all {count} loads" if count > 1 else "Errors in %, 1 load"
 
 
 def _history_rows(checks: Sequence[MemoryCheck]) -> tuple[tuple[str, ...], ...]:
-    rows: list[tuple[str, ...]] = [("error in %", "weights", "KV", "compute", "in all")]
+    rows: list[tuple[str, ...]] = [("loaded\ncontext, KV", "weights", "KV", "compute", "in all")]
     for check in checks:
         found = load_errors(check)
         when = f"{words.day_text(check.checked_at)}\n{check.context_length:,}, {check.kv_type}"
@@ -236,6 +238,8 @@ def _summary(checks: Sequence[MemoryCheck]) -> str:
         said.append(f"What llama.cpp reserved: {_span_text(reserved)}.")
     if (total := span([found.total for found in errors])) is not None:
         said.append(f"In all, with a filled context: {_span_text(total)}.")
+    if said:
+        said.append("A plus means: more was predicted than measured.")
     return " ".join(said)
 
 

@@ -25,7 +25,7 @@ ORIGINS = {
     "demo": "ships with the program", "own": "models folder", "folder": "own folder", "registered": "added by path",
     "hub_cache": "Hugging Face cache", "lm_studio": "LM Studio", "ollama": "Ollama",
 }  # fmt: skip
-SHOWN_NAMES = 3
+SHOWN_NAMES, LONGEST_NAME = 3, 48
 
 
 @dataclass(frozen=True)
@@ -90,15 +90,20 @@ class ModelsLibrary(QObject):
         return sum(len(entry.files) for entry in self._entries)
 
     @property
+    def leftover_names(self) -> tuple[str, ...]:
+        return tuple(name for deletion in self._leftovers for name in deletion.names)
+
+    @property
     def leftover_text(self) -> str:
         """What a program that ended abruptly left in the trash; empty when there is nothing."""
-        names = [name for deletion in self._leftovers for name in deletion.names]
+        names = self.leftover_names
         if not names:
             return ""
-        shown = ", ".join(names[:SHOWN_NAMES]) + (f" and {len(names) - SHOWN_NAMES} more" * (len(names) > SHOWN_NAMES))
+        shown, more = [words.shortened(name, LONGEST_NAME) for name in names[:SHOWN_NAMES]], len(names) - SHOWN_NAMES
+        told = ", ".join(shown) + (f" and {more} more" if more > 0 else "")
         size = units.bytes_text(sum(deletion.reclaimed_bytes for deletion in self._leftovers))
         models = "1 deleted model" if len(names) == 1 else f"{len(names)} deleted models"
-        return f"{models} from an earlier session can be restored: {shown}, {size}."
+        return f"{models} from an earlier session can be restored: {told}, {size}."
 
     def is_verifying(self, key: str) -> bool:
         return key in self._verifying
@@ -157,16 +162,17 @@ class ModelsLibrary(QObject):
         left, self._leftovers = self._leftovers, ()
         self.changed.emit()
 
-        def work() -> list[str]:
-            problems = []
+        def work() -> tuple[int, list[str]]:
+            count, problems = 0, []
             for deletion in left:
                 try:
                     deletion.undo()
+                    count += len(deletion.names)
                 except WorkbenchError as error:
                     problems.append(error.message)
-            return problems
+            return count, problems
 
-        self._tasks.run(work, lambda problems: self._on_leftovers_restored(left, problems), self._on_failed)
+        self._tasks.run(work, lambda found: self._on_leftovers_restored(*found), self._on_failed)
 
     def discard_leftovers(self) -> None:
         """Removes for good what an earlier session deleted."""
@@ -254,16 +260,16 @@ class ModelsLibrary(QObject):
         self.said.emit("good", "Everything is back where it was.", "", "")
         self.load()
 
-    def _on_leftovers_restored(self, left: Sequence[Deletion], problems: Sequence[str]) -> None:
-        count = sum(len(deletion.names) for deletion in left if not deletion.is_pending)
+    def _on_leftovers_restored(self, count: int, problems: Sequence[str]) -> None:
         said = [f"{count} {'model is' if count == 1 else 'models are'} back."] if count else []
         self.said.emit("bad" if problems else "good", " ".join([*said, *problems]), "", "")
         self.load()
 
     def _on_leftovers_discarded(self, left: Sequence[Deletion], freed: int) -> None:
         if freed < sum(deletion.reclaimed_bytes for deletion in left):
-            said = f"{units.bytes_text(freed)} are free again; the rest could not be removed and is offered next time."
+            said = f"{units.bytes_text(freed)} are free again; the rest could not be removed and stays in the trash."
             self.said.emit("warn", said, "", "")
+            self.load()
         else:
             self.said.emit("good", f"Removed for good: {units.bytes_text(freed)} are free again.", "", "")
 

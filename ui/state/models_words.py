@@ -98,6 +98,14 @@ def day_text(iso: str) -> str:
     return datetime.fromisoformat(iso).astimezone().date().isoformat()
 
 
+def shortened(name: str, longest: int) -> str:
+    """Cut in the middle: the beginning tells the model, the end its quantization."""
+    if len(name) <= longest:
+        return name
+    end = longest // 3
+    return f"{name[: longest - end - 1]}…{name[-end:]}"
+
+
 def _range(low: float, high: float) -> str:
     if low >= 1000:
         return f"{low / 1000:.1f}–{high / 1000:.1f}k"

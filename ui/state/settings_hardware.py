@@ -18,10 +18,13 @@ Tone = Literal["", "good", "warn", "bad"]
 
 @dataclass(frozen=True, slots=True)
 class DeviceRow:
-    """One device or the build. `commands` are pairs of what a command does and the command itself."""
+    """One device or the build: its facts and, in the tone, what is to be said of it. `commands` are pairs of what a
+    command does and the command itself.
+    """
 
     title: str
-    text: str
+    text: str = ""
+    verdict: str = ""
     tone: Tone = ""
     commands: tuple[tuple[str, str], ...] = ()
 
@@ -46,15 +49,14 @@ class SettingsHardware(QObject):
 
     def as_text(self) -> str:
         """All of it, for a bug report."""
-        lines = [f"{row.title}: {row.text}" for row in self.rows]
-        return "\n".join(lines)
+        return "\n".join(f"{row.title}: {'. '.join(filter(None, (row.text, row.verdict)))}" for row in self.rows)
 
     def _on_read(self, hardware: Hardware) -> None:
         self.is_reading, self.rows = False, rows_of(hardware)
         self.changed.emit()
 
     def _on_failed(self, error: WorkbenchError) -> None:
-        self.is_reading, self.rows = False, (DeviceRow("This machine", error.message, "bad"),)
+        self.is_reading, self.rows = False, (DeviceRow("This machine", verdict=error.message, tone="bad"),)
         self.changed.emit()
 
 
@@ -66,12 +68,12 @@ def rows_of(hardware: Hardware) -> tuple[DeviceRow, ...]:
     rows = [DeviceRow(machine.cpu, f"Processor · {cores} · {memory} of memory")]
     if build is None:
         rows += [DeviceRow(gpu.name, " · ".join(gpu_facts(gpu))) for gpu in machine.gpus]
-        return (*rows, DeviceRow("llama.cpp", hardware.problem or "It does not start.", "bad"))
+        return (*rows, DeviceRow("llama.cpp", verdict=hardware.problem or "It does not start.", tone="bad"))
     rows += [_gpu_row(use) for use in hardware.uses]
     if not machine.gpus:
         rows.append(DeviceRow("No GPU", "The system names none. Models run on the processor."))
     rows.append(DeviceRow("llama.cpp", _sentence(build_text(build))))
-    rows += [DeviceRow(device.name, f"As llama.cpp sees it · {device_text(device)}") for device in build.devices]
+    rows += [DeviceRow(f"{device.name}, as llama.cpp sees it", device_text(device)) for device in build.devices]
     return tuple(rows)
 
 
@@ -79,7 +81,7 @@ def _gpu_row(use: GpuUse) -> DeviceRow:
     facts = " · ".join(gpu_facts(use.gpu))
     tone: Tone = "good" if use.is_used else "warn" if use.loses else ""
     commands = tuple(zip(("Install a build", "Compile one here"), use.commands, strict=False))
-    return DeviceRow(use.gpu.name, f"{facts[:1].upper()}{facts[1:]}\n{_sentence(use.text)}", tone, commands)
+    return DeviceRow(use.gpu.name, f"{facts[:1].upper()}{facts[1:]}", _sentence(use.text), tone, commands)
 
 
 def _sentence(text: str) -> str:

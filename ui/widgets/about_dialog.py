@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QDialog,
     QFrame,
@@ -19,6 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from ui import icons, theme
+from ui.widgets.copy_button import CopyButton
 
 Rows = Sequence[tuple[str, str]]
 
@@ -70,9 +70,8 @@ class AboutDialog(QDialog):
         return "\n".join(lines)
 
     def _buttons(self) -> QHBoxLayout:
-        copy = QPushButton("Copy")
+        copy = CopyButton("Copy", self.text)
         icons.show_on(copy, "copy", "text", 16)
-        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self.text()))
         glossary = QPushButton("Glossary")
         icons.show_on(glossary, "lessons", "text", 16)
         glossary.clicked.connect(self.accept)

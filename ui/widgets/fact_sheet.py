@@ -22,7 +22,8 @@ from ui import theme
 Fact = tuple[str, str]
 Table = Sequence[Sequence[str]]
 # Letters in a column of a table; longer texts may wrap.
-LEAST, UNBROKEN = 6, 14
+LEAST, UNBROKEN = 6, 12
+_PADDING = 2  # of a cell
 
 
 class FactSheet(QTextBrowser):
@@ -58,8 +59,11 @@ class FactSheet(QTextBrowser):
         heading = QTextCharFormat()
         heading.setForeground(active.color("text-dim"))
         heading.setFont(active.font("caption", QFont.Weight.DemiBold))
-        gap = QTextBlockFormat()
+        first, gap = QTextBlockFormat(), QTextBlockFormat()
         gap.setTopMargin(14)
+        for look in (first, gap):
+            look.setLeftMargin(_PADDING)  # on the line of the cells below
+        cursor.setBlockFormat(first)
         for number, (name, rows) in enumerate(self._sections):
             if number:
                 cursor.insertBlock(gap)
@@ -74,7 +78,7 @@ def _insert_table(cursor: QTextCursor, rows: Sequence[Sequence[str]]) -> None:
     active, columns = theme.current(), len(rows[0])
     form = QTextTableFormat()
     form.setBorder(0)
-    form.setCellPadding(2)
+    form.setCellPadding(_PADDING)
     form.setCellSpacing(0)
     form.setWidth(QTextLength(QTextLength.Type.PercentageLength, 100))
     form.setColumnWidthConstraints([QTextLength(QTextLength.Type.PercentageLength, share) for share in _shares(rows)])

@@ -21,7 +21,8 @@ from ui import theme
 from ui.widgets.search_field import SearchField
 from workbench.glossary import Glossary, Topic
 
-_LIST_WIDTH = 236
+_LIST_WIDTH = 244
+_READ_WIDTH = 680  # longer lines are hard to follow
 _LINE_PERCENT = 130
 
 
@@ -39,6 +40,7 @@ class GlossaryDialog(QDialog):
         self.search = SearchField("Search in all terms and explanations")
         self.terms = QListWidget()
         self.terms.setFixedWidth(_LIST_WIDTH)
+        self.terms.setStyleSheet("QListView { padding: 4px; }")
         self.terms.setAccessibleName("Terms")
         self.text = QTextBrowser()
         theme.set_role(self.text, "bare")
@@ -81,9 +83,11 @@ class GlossaryDialog(QDialog):
         self._right = QStackedWidget()
         self._right.addWidget(self.text)
         self._right.addWidget(self._nothing)
+        self._right.setMaximumWidth(_READ_WIDTH)
         body.setSpacing(16)
         body.addWidget(self.terms)
-        body.addWidget(self._right, 1)
+        body.addWidget(self._right, 100)
+        body.addStretch(1)
         box = QVBoxLayout(self)
         box.setContentsMargins(24, 20, 24, 16)
         box.setSpacing(12)

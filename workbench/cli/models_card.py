@@ -17,6 +17,7 @@ from workbench.cli.models_table import print_narrowed
 from workbench.cli.models_text import QUANTIZATION_HEADERS, QUANTIZATION_RIGHT, quantization_cells, repository_lines
 from workbench.cli.terminal import print_rows, print_table
 from workbench.core import Workbench
+from workbench.errors import HistoryError
 from workbench.hub.lineage import lineage_of
 from workbench.hub.repository import Repository
 from workbench.runs.spec import ModelRef
@@ -64,7 +65,11 @@ def show_model(workbench: Workbench, ref: ModelRef, *, json: bool) -> None:
     files = entry.files if entry else (file,)
     lineage = lineage_of(path)
     sha256 = workbench.library.sha256(ref)
-    checks = workbench.models.memory_checks(path, sha256)
+    unreadable: list[HistoryError] = []
+    checks = workbench.models.memory_checks(path, sha256, unreadable.append)
+    if unreadable:
+        count = f"{len(unreadable)} such checks are" if len(unreadable) > 1 else "It is"
+        typer.echo(f"{unreadable[0].message} {count} left out.", err=True)
     if json:
         print_json(model_card_object(ref.name, file, files, lineage, checks))
         return

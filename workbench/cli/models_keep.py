@@ -120,19 +120,21 @@ def undelete(discard: Discard = False, json: options.Json = False) -> None:
     from workbench.cli.json_output import error_object, print_json
 
     with models_session.opened() as workbench:
-        found = workbench.library.trash.leftovers()
-        freed = sum(deletion.empty() for deletion in found) if discard else 0
-        errors = [] if discard else [error for deletion in found if (error := _undo(deletion)) is not None]
-    done = [name for deletion in found if not deletion.is_pending for name in deletion.names]
+        ended = [(item, _discard(item) if discard else _undo(item)) for item in workbench.library.trash.leftovers()]
+    errors = [error for _, error in ended if error is not None]
+    done = [deletion for deletion, error in ended if error is None]
+    names = [name for deletion in done for name in deletion.names]
     if json:
         print_json({
-            "restored": [] if discard else done,
-            "discarded": done if discard else [],
-            "reclaimed_bytes": freed,
+            "restored": [] if discard else names,
+            "discarded": names if discard else [],
+            "reclaimed_bytes": sum(deletion.reclaimed_bytes for deletion in done) if discard else 0,
             "errors": [error_object(error) for error in errors],
         })  # fmt: skip
     else:
-        _print_undeleted(found, freed, is_discarded=discard)
+        if not ended:
+            typer.echo("Nothing is left in the trash.", err=True)
+        _print_undeleted(done, is_discarded=discard)
         for error in errors:
             typer.echo(error.message, err=True)
     raise typer.Exit(for_error(errors[0]) if errors else ExitCode.FINISHED)
@@ -149,15 +151,24 @@ def _undo(deletion: Deletion) -> WorkbenchError | None:
     return None
 
 
-def _print_undeleted(found: Sequence[Deletion], freed: int, *, is_discarded: bool) -> None:
+def _discard(deletion: Deletion) -> WorkbenchError | None:
+    from workbench.errors import WorldError
+
+    deletion.empty()
+    if not deletion.is_pending:
+        return None
+    return WorldError(
+        f"{', '.join(deletion.names)} could not be removed and stays in the trash; the newest log says why. Mend that "
+        "and try again, or bring it back with `workbench models undelete`."
+    )
+
+
+def _print_undeleted(done: Sequence[Deletion], *, is_discarded: bool) -> None:
     from workbench.units import bytes_text
 
-    if not found:
-        typer.echo("Nothing is left in the trash.", err=True)
-        return
-    done = [deletion for deletion in found if not deletion.is_pending]
-    if is_discarded:
+    if is_discarded and done:
         names = ", ".join(name for deletion in done for name in deletion.names)
+        freed = sum(deletion.reclaimed_bytes for deletion in done)
         typer.echo(f"Removed {names} for good: {bytes_text(freed)} are free again.", err=True)
         return
     for deletion in done:

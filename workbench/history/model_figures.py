@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import statistics
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from workbench.runs.spec import from_plain
 RECENT_RUNS = 20
 KEPT_CHECKS = 100
 LEAST_OUTPUT_TOKENS = 16
+_BEYOND = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,20 +167,36 @@ def add_memory_check(connection: sqlite3.Connection, check: MemoryCheck) -> None
     )
 
 
-def memory_checks(connection: sqlite3.Connection, path_or_sha: str, limit: int) -> tuple[MemoryCheck, ...]:
-    """Newest first. Raises HistoryError (code "history_damaged")."""
+def memory_checks(
+    connection: sqlite3.Connection,
+    path_or_sha: str,
+    limit: int,
+    on_unreadable: Callable[[HistoryError], None] | None = None,
+) -> tuple[MemoryCheck, ...]:
+    """Newest first. Raises HistoryError (code "history_damaged") unless `on_unreadable` takes it."""
     found = connection.execute(
         "SELECT * FROM memory_checks WHERE model_path = ?1 OR sha256 = ?1 ORDER BY number DESC LIMIT ?2",
         (path_text(path_or_sha), limit),
     )
-    return tuple(_check(row) for row in found)
+    checks = []
+    for row in found:
+        try:
+            checks.append(_check(row))
+        except HistoryError as error:
+            if on_unreadable is None:
+                raise
+            on_unreadable(error)
+    return tuple(checks)
 
 
 def _check(row: sqlite3.Row) -> MemoryCheck:
-    columns = {name: row[name] for name in row.keys() if name not in ("number", "parts")}  # noqa: SIM118
+    columns = {name: row[name] for name in row.keys() if name != "number"}  # noqa: SIM118
     try:
-        parts = from_plain(tuple[CheckedPart, ...], json.loads(row["parts"]))
-    except (SpecError, ValueError) as error:
+        check: MemoryCheck = from_plain(MemoryCheck, {**columns, "parts": json.loads(row["parts"])})
+        sizes = [size for part in check.parts for size in (part.predicted_bytes, part.measured_bytes)]
+        if not all(0 <= size < _BEYOND for size in sizes):
+            raise ValueError("sizes that cannot be")
+    except (SpecError, ValueError, TypeError, RecursionError) as error:
         sentence = f"A memory check of {row['model_path']} in the history is damaged and cannot be read."
         raise HistoryError(sentence, code="history_damaged", detail=str(error)) from error
-    return MemoryCheck(**columns, parts=parts)
+    return check

@@ -187,10 +187,14 @@ class HistoryStore:
         with self._database.write() as connection:
             model_figures.add_memory_check(connection, check)
 
-    def memory_checks(self, path_or_sha: str | Path, limit: int = 20) -> tuple[MemoryCheck, ...]:
-        """The checks of one model, newest first. Raises HistoryError also for a damaged row."""
+    def memory_checks(
+        self, path_or_sha: str | Path, limit: int = 20, on_unreadable: Callable[[HistoryError], None] | None = None
+    ) -> tuple[MemoryCheck, ...]:
+        """The checks of one model, newest first. Raises HistoryError, for a damaged row only without `on_unreadable`,
+        which takes it otherwise; the others are returned then.
+        """
         with self._database.read() as connection:
-            return model_figures.memory_checks(connection, str(path_or_sha), limit)
+            return model_figures.memory_checks(connection, str(path_or_sha), limit, on_unreadable)
 
     def export(
         self, ids: Sequence[str] | None, format: ExportFormat, on_unreadable: Unreadable | None = None

@@ -142,7 +142,9 @@ class Deletion:
         return self.record.notes
 
     def undo(self) -> None:
-        """Puts everything back where it was. Raises UserError when it is too late, or something lies there now."""
+        """Puts everything back where it was. Raises UserError when it is too late, or something lies there now, and
+        WorldError when the disk refuses, or when some of it is lost: the rest is back then.
+        """
         with self._lock:
             if not self.is_pending:
                 raise UserError(f"{', '.join(self.names)} cannot be brought back any more.")
@@ -162,14 +164,16 @@ class Deletion:
             self.is_pending = False
             remove_record(self._path)
         if lost is not None:
-            raise WorldError(f"{lost.source} is not in the trash any more: something else has removed it.")
+            rest = " The rest is back." if moved else ""
+            raise WorldError(f"{lost.source} is not in the trash any more: something else has removed it.{rest}")
 
     def empty(self) -> int:
-        """Removes it for good; returns the bytes that became free, 0 when something could not be removed."""
+        """Removes it for good; returns the bytes that became free. Where something could not be removed it is 0, and
+        the deletion stays pending.
+        """
         with self._lock:
             if not self.is_pending:
                 return 0
-            self.is_pending = False
             try:
                 for move in self.record.moves:
                     _discard(move)
@@ -177,6 +181,7 @@ class Deletion:
                 # The record stays, so that the next program finds it.
                 log.error("%s could not be removed: %s", error.filename, error.strerror or error)
                 return 0
+            self.is_pending = False
             remove_record(self._path)
             return self.record.reclaimed_bytes
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -164,6 +165,28 @@ def test_damaged_check_is_a_sentence(store: HistoryStore, file: Path) -> None:
     with pytest.raises(HistoryError, match="damaged") as caught:
         store.memory_checks(HASH)
     assert caught.value.code == "history_damaged"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "parts = '{\"x\": 1}'", "parts = '['", "parts = 7", "parts = x'ff00'", "context_length = 'much'",
+        "checked_at = x'00ff'", "sha256 = x'00ff'",
+        f"parts = '[{{\"purpose\": \"kv\", \"predicted_bytes\": {10**400}, \"measured_bytes\": 1}}]'",
+        "parts = '[{\"purpose\": \"kv\", \"predicted_bytes\": 1e400, \"measured_bytes\": 1}]'",
+        "parts = '[{\"purpose\": \"kv\", \"predicted_bytes\": -1, \"measured_bytes\": 1}]'",
+    ],
+)  # fmt: skip
+def test_one_damaged_check_does_not_hinder_the_others(store: HistoryStore, file: Path, damage: str) -> None:
+    for number in range(3):
+        store.add_memory_check(check(number))
+    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(f"UPDATE memory_checks SET {damage} WHERE number = 2")
+    with pytest.raises(HistoryError, match=r"check of /m/a\.gguf in the history is damaged"):
+        store.memory_checks("/m/a.gguf")
+    unreadable: list[HistoryError] = []
+    assert store.memory_checks("/m/a.gguf", on_unreadable=unreadable.append) == (check(2), check(0))
+    assert [error.code for error in unreadable] == ["history_damaged"]
 
 
 def test_runs_of_an_older_history_count_and_checks_can_be_added(file: Path) -> None:

@@ -316,8 +316,40 @@ def test_undo_says_when_the_trash_was_removed_by_others(machine: Machine, q4: Pa
     library = machine.library()
     deletion = library.trash.delete([file_of(library)])
     deletion.record.moves[0].target.unlink()
-    with pytest.raises(WorldError, match="not in the trash any more"):
+    with pytest.raises(WorldError, match=r"not in the trash any more: something else has removed it[.]$"):
         deletion.undo()
+
+
+def test_undo_brings_back_what_others_left_in_the_trash(machine: Machine, q4: Path) -> None:
+    for number in (1, 2):
+        write_model(machine.paths.models / f"big-Q8_0-0000{number}-of-00002.gguf", kind=8)
+    library = machine.library()
+    deletion = library.trash.delete([file_of(library)])
+    deletion.record.moves[0].target.unlink()
+    with pytest.raises(WorldError, match=r"removed it[.] The rest is back[.]$"):
+        deletion.undo()
+    assert [path.name for path in machine.paths.models.glob("*.gguf")] == ["big-Q8_0-00002-of-00002.gguf"]
+
+
+def test_what_could_not_be_removed_can_still_be_brought_back(
+    machine: Machine, q4: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = delete_and_crash(machine, q4)
+    library = machine.library()
+    (leftover,) = library.trash.leftovers()
+    unlink = Path.unlink
+
+    def failing(self: Path, missing_ok: bool = False) -> None:
+        if self.suffix != ".json":
+            raise PermissionError(1, "Operation not permitted", str(self))
+        unlink(self, missing_ok)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", failing)
+        assert leftover.empty() == 0
+    assert library.trash.leftovers() == (leftover,)
+    leftover.undo()
+    assert path.read_bytes() == q4.read_bytes()
 
 
 def test_a_move_that_fails_changes_nothing(machine: Machine, q4: Path, monkeypatch: pytest.MonkeyPatch) -> None:
