@@ -100,11 +100,12 @@ def test_a_cancel_leaves_the_others_running(asker: Asker, models: Path) -> None:
 
 
 def test_cancelling_a_prefill_beside_others_leaves_them_as_they_were(asker: Asker, demo: Path) -> None:
-    asker.load(demo, context_length=4000, parallel=3, ubatch_size=2048)
+    # Several micro-batches: the prompt is announced when its prefill starts, and there is time to cancel it.
+    asker.load(demo, context_length=4000, parallel=3, ubatch_size=128)
     alone = asker.ask("What is TTFT?", max_tokens=60)
-    asker.load(demo, context_length=4001, parallel=3, ubatch_size=2048)
+    asker.load(demo, context_length=4001, parallel=3, ubatch_size=128)
     first = request("What is TTFT?", max_tokens=60)
-    second, third = request("word " * 1500, max_tokens=4), request("more " * 1500, max_tokens=4)
+    second, third = (request(word * 1500, max_tokens=1000) for word in ("word ", "more "))
 
     def cancel_long_ones(event: api.EngineEvent) -> None:
         if isinstance(event, api.PrefillStarted) and event.request_id in (second.id, third.id):
