@@ -99,8 +99,8 @@ def test_cancelling_a_prefill_in_time_and_by_force_leaves_an_engine_that_runs(mo
     kept = trouble.cancel_during_prefill(path, prompt_tokens=3000, grace_s=2.0)
     assert (kept["way"], kept["child_is_gone"], kept["next_run_tokens"]) == ("flag", False, 4)
     killed = trouble.cancel_during_prefill(path, prompt_tokens=3000, grace_s=0.0)
-    # A processor may heed the flag before the signal arrives.
-    assert (killed["way"], killed["child_is_gone"]) in (("killed", True), ("flag", False))
+    # A processor may heed the flag before the signal arrives; the child is then gone a moment later, or not at all.
+    assert killed["way"] == "flag" or (killed["way"], killed["child_is_gone"]) == ("killed", True)
     assert killed["next_run_tokens"] == 4
 
 

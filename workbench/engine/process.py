@@ -141,7 +141,9 @@ class LocalEngine:
         self._log.rotate_when_large()
         session = self._session
         if session is not None and not session.is_over:
-            return session, None
+            if not session.was_ended_by_us:
+                return session, None
+            self._wait_for_end(session)
         if on_progress is not None:
             on_progress("start", None)
         start = time.perf_counter_ns()
@@ -240,8 +242,11 @@ class LocalEngine:
 
     def _end_if_still_open(self, session: _Session, request_id: str) -> None:
         with self._lock:
-            is_open = request_id in self._open
-        if is_open and session is self._session:
+            is_needed = request_id in self._open and session is self._session
+            if is_needed:
+                # Before the request can end by itself: the next load must not count on this child.
+                session.was_ended_by_us = True
+        if is_needed:
             self._end(session)
 
     def answer_now(self, request_id: str) -> None:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -115,6 +116,29 @@ def test_cancelling_a_prefill_beside_others_leaves_them_as_they_were(asker: Aske
     assert [type(answer.end).__name__ for answer in answers] == ["RequestFinished", *["RequestCancelled"] * 2]
     assert answers[0].ids == alone.ids
     assert asker.ask("word " * 1500, max_tokens=2).end.reason == "length"
+
+
+def _cancel_at_first_tokens(engine: LocalEngine, asked: set[str], event: api.EngineEvent) -> None:
+    if isinstance(event, api.Tokens) and event.request_id not in asked:
+        asked.add(event.request_id)
+        engine.cancel(event.request_id)
+
+
+def test_a_child_that_is_being_ended_never_gets_the_next_load(models: Path) -> None:
+    """With no grace, the flag and the signal come at the same moment, and either may win."""
+    engine = LocalEngine(cancel_grace_s=0.0)
+    asker = Asker(engine)
+    ways = set()
+    try:
+        for _ in range(12):
+            asker.load(models / "loops.gguf", context_length=1999)
+            item = request(max_tokens=1900)
+            cancel = partial(_cancel_at_first_tokens, engine, set())
+            (answer,) = asker.run([item], cancel)
+            ways.add(answer.end.way)
+    finally:
+        engine.close()
+    assert ways <= {"flag", "killed"}
 
 
 def test_unknown_and_ended_ids_are_ignored(asker: Asker, models: Path) -> None:
