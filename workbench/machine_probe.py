@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import math
@@ -48,12 +49,13 @@ class MachineProbe:
         self._lock = threading.Lock()
 
     def known(
-        self, threads: int | None = None, gpu_layers: int = 0, engine_build: str | None = None
+        self, threads: int | None = None, gpu_layers: int | None = None, engine_build: str | None = None
     ) -> MachineSpeed | None:
-        """The kept result for these threads (None: the engine's choice), or None when there is none that still holds.
+        """The kept result for these threads and layers on the GPU (None: the engine's choice), or None when there is
+        none that still holds.
 
-        A result of another processor, another version of the binding or, where given, another `engine_build` does
-        not hold.
+        A result of another processor, another version of the binding, another set of its back-ends or, where given,
+        another `engine_build` does not hold.
         """
         for kept in self._read():
             if kept.key == self._key(threads, gpu_layers) and engine_build in (None, kept.speed.engine_build):
@@ -63,13 +65,15 @@ class MachineProbe:
     def measure(
         self,
         threads: int | None = None,
-        gpu_layers: int = 0,
+        gpu_layers: int | None = None,
         *,
         types: Sequence[str] = USUAL_TYPES,
         cancel: threading.Event | None = None,
         on_progress: ProgressSink | None = None,
     ) -> MachineSpeed:
         """Measures anew and keeps the result; blocks. `on_progress` gets 0 to 1.
+
+        With `gpu_layers` None the probe's models go where a run's would: all onto a GPU that the build can use.
 
         Raises UserError (codes "cancelled", "probe_running"), StorageFull, and what the engine raises. The numbers mean
         little while something else computes on this machine.
@@ -89,7 +93,7 @@ class MachineProbe:
     def _measure(
         self,
         threads: int | None,
-        gpu_layers: int,
+        gpu_layers: int | None,
         types: Sequence[str],
         cancel: threading.Event,
         on_progress: ProgressSink | None,
@@ -122,8 +126,9 @@ class MachineProbe:
 
     # -- the kept results
 
-    def _key(self, threads: int | None, gpu_layers: int) -> str:
-        place = "cpu" if gpu_layers == 0 else f"gpu {gpu_layers}"
+    def _key(self, threads: int | None, gpu_layers: int | None) -> str:
+        layers = "auto" if gpu_layers is None else gpu_layers
+        place = f"{layers} layers on {'+'.join(_backends())}"
         return f"{self._machine} | {_binding_version()} | {threads or 'default'} of {os.cpu_count()} | {place}"
 
     @property
@@ -196,6 +201,16 @@ def _binding_version() -> str:
         return metadata.version("llama-cpp-python")
     except metadata.PackageNotFoundError:
         return "?"
+
+
+def _backends() -> list[str]:
+    """The back-ends among the libraries of the binding, such as cpu and cuda: of the same version there are several
+    builds, and one that can use a GPU is another machine.
+    """
+    spec = importlib.util.find_spec("llama_cpp")
+    folders = (spec.submodule_search_locations or ()) if spec is not None else ()
+    files = [file.name for folder in folders for file in Path(folder, "lib").glob("*ggml-*")]
+    return sorted({file.partition("ggml-")[2].partition(".")[0] for file in files} - {"base"})
 
 
 def _folder_error(folder: Path, error: OSError) -> WorldError | StorageFull:

@@ -132,8 +132,16 @@ def test_result_of_other_conditions_does_not_hold(
     assert probe.known(threads=1, gpu_layers=-1) is None
     assert probe.known(threads=1, engine_build="another") is None
     assert probe_in(folder, machine="Another processor").known(threads=1) is None
+    with monkeypatch.context() as changed:
+        changed.setattr(machine_probe, "_backends", lambda: ["cpu", "cuda"])
+        assert probe.known(threads=1) is None
     monkeypatch.setattr(machine_probe, "_binding_version", lambda: "0.0.1")
     assert probe.known(threads=1) is None
+
+
+def test_backends_of_the_installed_build_are_read_from_its_libraries() -> None:
+    assert "cpu" in machine_probe._backends()
+    assert "base" not in machine_probe._backends()
 
 
 def test_results_of_several_thread_counts_are_kept_beside_each_other(kept: tuple[Path, MachineSpeed]) -> None:

@@ -219,6 +219,8 @@ def _basis(work: ModelWork, machine: MachineSpeed, corrections: Corrections) -> 
     seconds = sum(part.decode_bytes / machine.of(part.type)[0].bytes_per_s for part in work.types)
     bandwidth = work.active_bytes / seconds / 1e9 if seconds else 0.0
     text = f"from this machine's measured {bandwidth:.0f} GB/s"
+    if machine.gpu_layers:
+        text += " with all layers on the GPU"
     derived = [part.type for part in work.largest_types if not machine.of(part.type)[1]]
     if derived:
         text += f" (speed of {', '.join(derived)} derived from that of other types)"

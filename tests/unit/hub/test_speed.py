@@ -237,6 +237,11 @@ def test_estimate_is_a_range_around_the_corrected_prediction_with_its_basis() ->
     assert corrected.basis.endswith("corrected by 34 earlier runs (median error 100%)")
 
 
+def test_basis_says_that_a_probe_on_the_gpu_had_all_layers_there() -> None:
+    found = estimate_speed(WORK, replace(MACHINE, gpu_layers=2))
+    assert found.basis.startswith("from this machine's measured 10 GB/s with all layers on the GPU, not yet")
+
+
 def test_longer_context_is_slower() -> None:
     short, long = (estimate_speed(WORK, MACHINE, context_length=length) for length in (100, 10_000))
     assert long.decode_high < short.decode_high
