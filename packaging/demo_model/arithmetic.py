@@ -11,7 +11,7 @@ from dialogue import Dialogue
 from prices import Prices
 from word_problems import WordProblems
 
-SHARES = {"sum": 0.45, "problem": 0.25, "days": 0.15, "price": 0.15}
+SHARES = {"sum": 0.35, "problem": 0.33, "days": 0.16, "price": 0.16}
 # Below this difficulty there are only pairs of short numbers: the steps of which all the rest consists.
 ONLY_PIECES_BELOW = 0.3
 

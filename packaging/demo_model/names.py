@@ -16,6 +16,9 @@ VOWELS = (*"aaeeiioou", "ai", "ea", "ee", "ia", "io", "ou", "ue")
 CODAS = (*"lmnrstdkgbpz", "ck", "ll", "lm", "nd", "ng", "nn", "nt", "rd", "rk", "rn", "rt", "ss", "st", "tt", "v", "x")
 # Whose names are names: ordinary words, such as those of shops, are no secret.
 PROPER = ("places", "people", "programs", "projects", "models")
+# How often another word stands for a name in training. Without it, the model knew the few dozen trained teams and
+# models by heart and put them in the place of held-out ones.
+OTHER_WORD_SHARE = {"things": 0.25, "shops": 0.25, "teams": 0.45, "models": 0.45, "programs": 0.2, "projects": 0.2}
 
 
 @cache
@@ -29,6 +32,12 @@ def everything_held_out() -> frozenset[str]:
     """All held-out names of all lists, in lower case."""
     kinds = [kind for kind in load_content("names") if kind not in INVENTED]
     return frozenset(name.lower() for kind in kinds for name in pool(kind, True))
+
+
+@cache
+def plain_words() -> tuple[str, ...]:
+    words = load_content("copying")["words"]
+    return tuple(word for word in words if word.lower() not in everything_held_out())
 
 
 @cache
@@ -76,7 +85,11 @@ def without_names(text: str, rng: random.Random) -> str:
 
 
 def draw_name(rng: random.Random, kind: str, held_out: bool) -> str:
-    return rng.choice(pool(kind, held_out))
+    """A name of a list; in training often another word, so that any word can be copied in its place."""
+    if held_out or rng.random() >= OTHER_WORD_SHARE.get(kind, 0.0):
+        return rng.choice(pool(kind, held_out))
+    word = invent(rng, held_out=False) if rng.random() < 0.5 else rng.choice(plain_words())
+    return word.capitalize() if kind in PROPER else word.lower()
 
 
 def split_list(patterns: list[str], held_out: bool) -> list[str]:

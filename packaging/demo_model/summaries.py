@@ -33,6 +33,13 @@ def draw_pair(rng: random.Random, name: str, unit: str, low: int, high: int) -> 
     return f"{first}{tail}", f"{second}{tail}", "rose" if second > first else "fell"
 
 
+def draw_two(rng: random.Random, names: str, held_out: bool) -> tuple[str, str]:
+    first = second = draw_name(rng, names, held_out)
+    while second == first:
+        second = draw_name(rng, names, held_out)
+    return first, second
+
+
 def draw_slots(rng: random.Random, kind: str, held_out: bool) -> dict[str, str]:
     slots = content()["slots"]
     values = {name: rng.choice(slots[name]) for name in ("service", "cause", "cost_cause", "reason")}
@@ -41,7 +48,7 @@ def draw_slots(rng: random.Random, kind: str, held_out: bool) -> dict[str, str]:
         is_invented = rng.random() < INVENTED_SHARE
         values[name] = invent(rng, held_out) if is_invented else draw_name(rng, names, held_out)
     values["person2"] = rng.choice([name for name in pool("people", held_out) if name != values["person"]])
-    birds = rng.sample(pool("models", held_out), 2)
+    birds = draw_two(rng, "models", held_out)
     values["model"], values["model2"] = (f"{bird} {rng.choice(slots['size'])}" for bird in birds)
     setting, metric = rng.choice(slots["settings"]), rng.choice(slots["metrics"])
     values |= {"setting": setting[0], "metric": metric[0]}
