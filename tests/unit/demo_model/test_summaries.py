@@ -9,6 +9,9 @@ import pytest
 import summaries
 from names import everything_held_out
 
+# What a summary may say in words of its own: "settled on" becomes "chose".
+TAUGHT_WORDS = {"from", "to", "chose", "down", "team"}
+
 
 def draws(seed: int, *, held_out: bool, count: int = 2000) -> list[summaries.Dialogue]:
     rng = random.Random(seed)
@@ -21,7 +24,8 @@ def test_taught_summaries_are_right_and_their_facts_stand_in_the_paragraph(held_
         assert summaries.is_right(dialogue, dialogue.answer), dialogue
         prompt = dialogue.messages[-1][1].lower()
         for fact in dialogue.expected.split("|"):
-            assert fact.lower() in prompt, (fact, prompt)
+            for word in set(re.findall(r"\w+", fact.lower())) - TAUGHT_WORDS:
+                assert re.search(rf"\b{word}\b", prompt), (word, prompt)
         assert "{" not in prompt + dialogue.thought + dialogue.answer
         assert len(prompt) < 420
 
@@ -41,7 +45,7 @@ def test_a_summary_of_two_sentences_or_many_words_is_wrong() -> None:
 
 
 def test_the_first_unit_may_be_left_out_but_no_number() -> None:
-    dialogue = next(d for d in draws(4, held_out=False) if re.search(r"from \d+ ms to \d+ ms", d.expected))
+    dialogue = next(d for d in draws(4, held_out=False) if re.search(r"(rose|fell).*from \d+ ms to \d+ ms", d.expected))
     assert summaries.is_right(dialogue, re.sub(r"(from \d+) ms", r"\1", dialogue.answer))
     assert not summaries.is_right(dialogue, re.sub(r"from (\d+)", r"from 1\1", dialogue.answer))
     opposite = "fell" if "rose" in dialogue.answer else "rose"
