@@ -11,7 +11,8 @@ from dialogue import Dialogue
 from prices import Prices
 from word_problems import WordProblems
 
-SHARES = {"sum": 0.35, "problem": 0.33, "days": 0.16, "price": 0.16}
+# Of the draws in training; what is held out is drawn evenly.
+SHARES = {"sum": 0.33, "problem": 0.36, "days": 0.13, "price": 0.18}
 # Below this difficulty there are only pairs of short numbers: the steps of which all the rest consists.
 ONLY_PIECES_BELOW = 0.3
 
@@ -20,6 +21,8 @@ _KINDS = {"sum": sums.draw, "problem": WordProblems().draw, "days": Dates().draw
 
 def draw(rng: random.Random, *, held_out: bool, difficulty: float = 1.0) -> Dialogue:
     """One exercise; which kind it is says `Dialogue.kind`."""
+    if held_out:
+        return draw_kind(rng, rng.choice(list(SHARES)), held_out=True, difficulty=difficulty)
     kind = "sum" if difficulty < ONLY_PIECES_BELOW else rng.choices(list(SHARES), list(SHARES.values()))[0]
     return draw_kind(rng, kind, held_out=held_out, difficulty=difficulty)
 

@@ -19,10 +19,10 @@ from topics import Topics
 # Shares of the draws: at the start, and when everything is in. Copying is the quickest way to learn to look at the
 # prompt, on which sums and look-up rest.
 SHARES: dict[str, tuple[float, float]] = {
-    "arithmetic": (0.30, 0.33),
-    "topic": (0.16, 0.19),
+    "arithmetic": (0.30, 0.37),
+    "topic": (0.16, 0.16),
     "lookup": (0.16, 0.15),
-    "copy": (0.18, 0.05),
+    "copy": (0.18, 0.04),
     "talk": (0.04, 0.045),
     "unknown": (0.04, 0.045),
     "story": (0.0, 0.01),

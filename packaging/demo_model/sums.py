@@ -84,6 +84,8 @@ MIXED_QUESTIONS = (
     "Take {first}, {told}.",
     "What is left if I start with {first}, {told}?",
 )
+# Products and quotients with one digit: of their many facts a word problem shows few.
+PIECES_SHARE = 0.45
 SPOKEN = {"+": "plus", "-": "minus", "*": "times", "/": "divided by"}
 TOLD = {"+": "add", "-": "take away"}
 
@@ -152,7 +154,7 @@ def draw_piece(rng: random.Random, difficulty: float) -> tuple[tuple[int, ...], 
 
 def draw(rng: random.Random, *, held_out: bool, difficulty: float = 1.0) -> Dialogue:
     """A held-out exercise is a sum or difference of three to five numbers; what is shorter is for training alone."""
-    pieces = 0.0 if held_out else 0.45 if difficulty < 0.3 else 0.12
+    pieces = 0.0 if held_out else PIECES_SHARE
     while True:
         if rng.random() < pieces:
             numbers, signs = draw_piece(rng, difficulty)

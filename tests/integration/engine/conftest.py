@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import gguf
 import pytest
 
 from tests.fakes import tiny_models
@@ -13,6 +14,15 @@ from workbench.engine.process import LocalEngine
 
 DEMO = Path(__file__).parents[3] / "assets" / "models" / "demo-F16.gguf"
 COLON_TEMPLATE = tiny_models.CHATML.replace("assistant\\n", "assistant:")
+
+
+@pytest.fixture(scope="session")
+def demo_token_bytes() -> int:
+    """What one token takes in the demo model's f16 context memory: K and V of every layer, two bytes each."""
+    fields = gguf.GGUFReader(DEMO).fields
+    names = ("block_count", "attention.head_count_kv", "rope.dimension_count")
+    layers, heads, width = (int(fields[f"llama.{name}"].contents()) for name in names)
+    return layers * 2 * heads * width * 2
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -72,21 +73,26 @@ def test_a_context_that_only_its_compute_buffer_makes_too_large_is_refused(own: 
     assert f"{length:,} tokens" in caught.value.message
 
 
-@pytest.mark.parametrize(("length", "kv_mib", "compute_mib"), [(1_000_000, 1953, 983), (4_000_000, 7812, 3912)])
+@pytest.mark.parametrize(("length", "compute_mib"), [(1_000_000, 983), (4_000_000, 3912)])
 def test_the_plan_is_what_llama_cpp_reserves(
-    log: llama.LogCapture, demo: Path, length: int, kv_mib: int, compute_mib: int
+    log: llama.LogCapture, demo: Path, demo_token_bytes: int, length: int, compute_mib: int
 ) -> None:
     need = plan(str(demo), EngineOptions(context_length=length), log)
     assert need is not None
-    assert (need.kv >> 20, need.compute >> 20) == (kv_mib, compute_mib)
+    # llama.cpp rounds the context up to a multiple of 256.
+    assert 0 <= need.kv - length * demo_token_bytes < 256 * demo_token_bytes
+    assert need.compute >> 20 == compute_mib
 
 
-def test_the_estimate_is_near_the_plan(log: llama.LogCapture, demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_estimate_is_near_the_plan(
+    log: llama.LogCapture, demo: Path, demo_token_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = EngineOptions(context_length=10_000_000)
     header = check_model_file(str(demo))
     monkeypatch.setattr("workbench.engine.memory_check.plan", lambda *_: None)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 24 * 10**9}))
-    with pytest.raises(OutOfMemory, match=r"20\.5 GB, compute buffers 10\.2 GB\), but only 24\.0 GB"):
+    kv = re.escape(f"{10 * demo_token_bytes / 1000:.1f}")
+    with pytest.raises(OutOfMemory, match=rf"{kv} GB, compute buffers 10\.2 GB\), but only 24\.0 GB"):
         check_memory(str(demo), header, options, header.size_bytes, log)
 
 

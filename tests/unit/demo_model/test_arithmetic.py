@@ -48,6 +48,11 @@ def test_kinds_come_in_their_shares_and_most_are_thought_through() -> None:
     assert 0.85 < sum(d.thinking for d in dialogues) / 4000 < 0.91
 
 
+def test_held_out_exercises_are_as_often_of_each_kind() -> None:
+    counts = Counter(d.kind for d in many(5, 2000, held_out=True))
+    assert all(abs(counts[kind] / 2000 - 0.25) < 0.04 for kind in arithmetic.SHARES), counts
+
+
 def test_the_first_exercises_are_pieces_of_short_numbers() -> None:
     for dialogue in many(6, 1000, held_out=False, difficulty=0.1):
         question = dialogue.messages[-1][1]
