@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import composed
 from columns import Operation, results_of, thought_of
 from dialogue import Dialogue, capitalized, load_content
 from selection import THINKING_SHARE, are_held_out, draw_number, most_digits, part_of
@@ -39,11 +40,20 @@ class Prices:
         self.units: list[tuple[str, str]] = [tuple(unit) for unit in content["units"]]
         self.wordings: dict[str, list[str]] = content["wordings"]
 
+    def wording(self, rng: random.Random, shape: str, held_out: bool) -> str:
+        """One of the list, or in training as often one put together that is none of the held-out ones."""
+        hidden = [text.lower() for text in part_of(self.wordings[shape], held_out=True)]
+        if held_out or rng.random() < 0.5:
+            return rng.choice(part_of(self.wordings[shape], held_out=held_out))
+        while (text := composed.price(rng, shape)).lower() in hidden:
+            pass
+        return text
+
     def draw(self, rng: random.Random, *, held_out: bool, difficulty: float = 1.0) -> Dialogue:
         shapes = ("one", "many") if difficulty < 0.5 else ("one", "many", "several")
         shape = rng.choice(shapes)
         thing = rng.choice(part_of(self.things, held_out=held_out))
-        wording = rng.choice(part_of(self.wordings[shape], held_out=held_out))
+        wording = self.wording(rng, shape, held_out)
         unit = rng.choice(self.units)
         while True:
             operations, numbers = draw_operations(rng, shape, difficulty)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import composed
 from columns import Operation, results_of, thought_of
 from dialogue import Dialogue, capitalized, load_content
 from selection import THINKING_SHARE, are_held_out, draw_number, most_digits, part_of
 
 # Two-step problems are the aim; the single steps keep a small share of training.
 ONE_STEP_SHARE = 0.2
+# Of the stories in training, how many are put together from clauses where the theme allows it.
+COMPOSED_SHARE = 0.6
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,18 @@ class WordProblems:
         groups = list(self.stories[held_out].values())
         one_step = difficulty < 0.5 or (not held_out and rng.random() < ONE_STEP_SHARE)
         fitting = [group for group in groups if (len(group[0].shape.steps) == 1) == one_step]
-        return rng.choice(rng.choice(fitting))
+        story = rng.choice(rng.choice(fitting))
+        is_composable = story.theme["who"] == "people" if story.shape.name == "spend" else story.theme["common"]
+        if held_out or not is_composable or rng.random() >= COMPOSED_SHARE:
+            return story
+        return replace(story, text=self.compose(rng, story.shape.name))
+
+    def compose(self, rng: random.Random, shape: str) -> str:
+        """A story from clauses that is none of the held-out ones."""
+        hidden = {story.text.lower() for story in self.stories[True][shape]}
+        while (text := composed.story(rng, shape)).lower() in hidden:
+            pass
+        return text
 
     def words(self, rng: random.Random, story: Story, held_out: bool) -> dict[str, str]:
         """Everything but the numbers that is filled into a story."""
@@ -110,7 +124,8 @@ class WordProblems:
             if are_held_out(shape.name, tuple(numbers.values())) == held_out:
                 break
         questions = [q for key in shape.questions for q in part_of(self.questions[key], held_out=held_out)]
-        text = f"{story.text} {rng.choice(questions)}".format(**words, **numbers)
+        question = rng.choice(questions) if held_out else composed.asked(rng, rng.choice(questions))
+        text = f"{story.text} {question}".format(**words, **numbers)
         noun = words["item"] if results[-1] == 1 else words["items"]
         answer = shape.answer.format(**words, result=f"{results[-1]} {noun}", more=f"{results[-1]} more {noun}")
         return Dialogue(
