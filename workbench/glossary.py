@@ -62,6 +62,11 @@ class Glossary:
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise _incomplete(f"{self._file} cannot be used: {error}") from error
 
+    @cached_property
+    def alphabetical(self) -> tuple[Topic, ...]:
+        """By title, whatever its case: the order in which people look a term up."""
+        return tuple(sorted(self.topics, key=lambda topic: topic.title.casefold()))
+
     def topic(self, topic_id: str) -> Topic:
         if topic_id not in self._by_id:
             raise _incomplete(f"{self._file} has no topic {topic_id!r}")

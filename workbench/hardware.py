@@ -14,6 +14,8 @@ from workbench.units import bytes_text
 from workbench.wheels import can_use, wheel_index
 
 CPUINFO = Path("/proc/cpuinfo")
+_ON_THE_CPU = frozenset({"CPU", "BLAS"})  # back ends in llama.cpp's registry that reach no other device
+_BACKEND_NAMES = {"MTL": "Metal"}  # llama.cpp's name where people say another
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +112,19 @@ def judge_gpus(machine: Machine, build: EngineBuild, system: str = sys.platform)
 def _judge(gpu: Gpu, build: EngineBuild, system: str) -> GpuUse:
     found = [device for device in build.gpus if _is_same(gpu, device)]
     if found:
-        return GpuUse(gpu, f"used by this build as {' and '.join(device.name for device in found)}", is_used=True)
+        return GpuUse(gpu, f"used by this build as {_list([device.name for device in found])}", is_used=True)
     index = wheel_index(gpu, system)
     commands = (index.command, index.build_command(gpu, system))
     worth = _is_worth_a_build(gpu)
     if not can_use(build.backends, gpu, system):
-        text = f"not used: this build has {_names(build.backends)}; {index.backend} would use it ({index.needs})"
+        abilities = _abilities(build.backends)
+        text = f"not used: this build {abilities}; a build with {index.backend} would use it ({index.needs})"
         return GpuUse(gpu, text, is_used=False, loses=worth, commands=commands)
     if gpu.shares_memory and build.gpus:
         return GpuUse(gpu, "not used: llama.cpp takes a GPU in the processor only where there is no other", False)
     text = (
-        f"not used: this build has {_names(build.backends)}, but finds no such device. Its driver may be too old, or "
-        "CUDA_VISIBLE_DEVICES or a container may hide it"
+        f"not used: this build {_abilities(build.backends)}, but finds no such device. The driver may be too old, or "
+        "CUDA_VISIBLE_DEVICES or a container may hide the GPU"
     )
     return GpuUse(gpu, text, is_used=False, loses=worth, commands=commands)
 
@@ -165,9 +168,14 @@ def device_text(device: DeviceDescription) -> str:
 
 
 def build_text(build: EngineBuild) -> str:
-    """Back ends and what they use of the processor, for one line."""
-    features = f"; of the processor {', '.join(build.features)}" if build.features else ""
-    return f"built with {_names(build.backends)}{features}"
+    """What llama.cpp can run on here and what it uses of the processor: a predicate without its subject."""
+    text = _abilities(build.backends)
+    if build.gpus:
+        text += f", {'device' if len(build.gpus) == 1 else 'devices'} {_list([device.name for device in build.gpus])}"
+    elif not _ON_THE_CPU.issuperset(build.backends):
+        text += ", but finds no device for that"
+    features = f"; of the CPU's instruction sets it uses {_list(build.features)}" if build.features else ""
+    return f"{text}{features}"
 
 
 def _is_worth_a_build(gpu: Gpu) -> bool:
@@ -185,8 +193,17 @@ def _is_same(gpu: Gpu, device: DeviceDescription) -> bool:
     return is_maker and gpu.vendor != "nvidia" and gpu.shares_memory == (device.kind == "igpu")
 
 
-def _names(backends: Sequence[str]) -> str:
-    return ", ".join(backends) if backends else "no back end"
+def _abilities(backends: Sequence[str]) -> str:
+    """What a build with these back ends can run on; the CPU goes without saying beside another device."""
+    if not backends:
+        return "has no back end and runs nothing"
+    others = [_BACKEND_NAMES.get(name, name) for name in backends if name not in _ON_THE_CPU]
+    return f"can use {_list(others)}" if others else "runs on the CPU only"
+
+
+def _list(names: Sequence[str]) -> str:
+    """A, B and C"""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def _cpu_name() -> str:

@@ -123,12 +123,14 @@ def test_glossary_lists_and_explains_terms() -> None:
     listed = run("glossary").stdout.splitlines()
     assert listed[0] == "term\tin a sentence"
     assert any(line.startswith("TTFT\tTTFT is the time ") for line in listed)
+    terms = [line.partition("\t")[0] for line in listed[1:]]
+    assert terms == sorted(terms, key=str.casefold)
     one = run("glossary", "kv", "cache")
     assert one.returncode == 0
     assert one.stdout.startswith("KV cache\n")
     found = run_json("glossary", "key-value cache")
     assert one.stdout.split("\n\n")[1:] == [found["short"], f"{found['long']}\n"]
-    assert len(run_json("glossary")) == len(listed) - 1
+    assert [term["title"] for term in run_json("glossary")] == terms
 
 
 def test_an_unknown_term_is_answered_with_the_nearest_names() -> None:

@@ -132,9 +132,15 @@ def test_every_figure_of_a_run_in_the_history_has_its_definition(
 # --- the glossary ------------------------------------------------------------------------------------------------
 
 
-def test_the_glossary_shows_all_terms_and_the_first_one(dialog: GlossaryDialog, workbench: Workbench) -> None:
-    topics = workbench.glossary.topics
-    assert [dialog.terms.item(row).text() for row in range(dialog.terms.count())] == [topic.title for topic in topics]
+def titles_of(dialog: GlossaryDialog) -> list[str]:
+    return [dialog.terms.item(row).text() for row in range(dialog.terms.count())]
+
+
+def test_the_glossary_lists_all_terms_by_alphabet_and_shows_the_first_one(
+    dialog: GlossaryDialog, workbench: Workbench
+) -> None:
+    topics = sorted(workbench.glossary.topics, key=lambda topic: topic.title.casefold())
+    assert titles_of(dialog) == [topic.title for topic in topics]
     assert dialog.shown is topics[0]
     text = dialog.text.toPlainText()
     assert topics[0].short in text
@@ -143,9 +149,10 @@ def test_the_glossary_shows_all_terms_and_the_first_one(dialog: GlossaryDialog, 
     assert dialog.search.hasFocus()
 
 
-def test_typing_finds_terms_and_keys_choose_one(qtbot: QtBot, dialog: GlossaryDialog) -> None:
+def test_typing_finds_terms_and_keys_choose_one(qtbot: QtBot, dialog: GlossaryDialog, workbench: Workbench) -> None:
     qtbot.keyClicks(dialog.search, "cache")
     assert 1 < dialog.terms.count() < 40
+    assert titles_of(dialog) == [topic.title for topic in workbench.glossary.search("cache")], "the best match first"
     assert dialog.shown is not None
     assert dialog.shown.id == "kv"
     qtbot.keyClick(dialog.search, Qt.Key.Key_Down)

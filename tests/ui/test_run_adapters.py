@@ -238,7 +238,11 @@ def test_an_adapter_that_is_gone_is_said_and_can_be_left_out(
     copy.write_bytes(six.read_bytes())
     page.state.add_adapter(copy)
     qtbot.waitUntil(lambda: len(page.state.view.values.adapters) == 1, timeout=10_000)
+    context = page.knobs.context.currentText()
     copy.unlink()
+    page.state.set_knob("seed", 8)
+    assert page.knobs.context.currentText() == context != ""
+    assert "no adapter file" in page.knobs.knobs["model"].consequence()
     qtbot.keyClicks(page.composer.edit, "say")
     qtbot.mouseClick(page.composer.button, Qt.MouseButton.LeftButton)
     assert "no adapter file" in page.problem.text()

@@ -24,6 +24,7 @@ from workbench.errors import EngineCrashed, ModelFileError, OutOfMemory, PromptT
 from workbench.runs import events
 from workbench.runs.events import TokensReceived
 from workbench.runs.record import Dropped, RunRecord
+from workbench.runs.spec import Adapter
 
 MS = 1_000_000
 
@@ -343,6 +344,46 @@ def test_consequences_are_told_before_a_change(qtbot: QtBot, state: RunState) ->
     )
     state.set_knob("context_length", 1024)
     assert state.knob_facts()["context_length"].startswith("new context: −")
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    """A file that passes for an adapter as long as nobody loads it."""
+    path = tmp_path / "style.gguf"
+    path.write_bytes(b"pairs of matrices")
+    return path
+
+
+def test_an_adapter_that_is_gone_hides_neither_the_context_nor_what_another_one_costs(
+    state: RunState, adapter: Path
+) -> None:
+    usual = state.context_length
+    assert usual is not None
+    state.set_knob("adapters", (Adapter(str(adapter)),))
+    adapter.unlink()
+    assert state.planned_spec() is None
+    assert state.context_length == usual
+    assert state.consequence(context_length=usual // 2).startswith("new context")
+    problem = f"There is no adapter file {adapter}. Check the path."
+    assert state.consequence() == problem
+    assert state.knob_facts()["model"] == problem
+
+
+def test_a_run_of_the_history_whose_adapter_is_gone_brings_its_context_and_the_problem(
+    qtbot: QtBot, state: RunState, adapter: Path
+) -> None:
+    state.set_knob("context_length", 1000)
+    state.set_knob("adapters", (Adapter(str(adapter)),))
+    record = run(qtbot, state)
+    state.set_knob("context_length", None)
+    state.set_knob("adapters", ())
+    adapter.unlink()
+    state.load_run(record.id)
+    qtbot.waitUntil(lambda: state.view.problem is not None, timeout=10_000)
+    assert state.view.problem is not None
+    assert (state.view.problem.remedy, state.view.problem.action_text) == ("no_adapters", "Run without it")
+    assert state.context_length == 1000
+    assert 1000 in state.view.choices.contexts
 
 
 def test_the_other_mode_is_compared_on_the_same_question(qtbot: QtBot, state: RunState, engine: ScriptedEngine) -> None:

@@ -398,7 +398,7 @@ def test_an_idle_gpu_has_its_facts_and_commands_to_copy(
     texts = said(section)
     assert texts["Test CPU"].startswith("Processor · 4 cores, 8 threads · 17.2 GB of memory")
     assert "150 GB, 149 GB free · driver 580.65 · compute capability 9.0" in texts["NVIDIA H200"]
-    assert "Not used: this build has CPU; CUDA 13.0 would use it" in texts["NVIDIA H200"]
+    assert "Not used: this build runs on the CPU only; a build with CUDA 13.0 would use it" in texts["NVIDIA H200"]
     (gpu,) = (row for row in section.rows() if row.copy_buttons)
     assert gpu.verdict.property("tone") == "warn"
     assert not gpu.text.property("tone"), "facts are no warning"
@@ -419,7 +419,7 @@ def test_a_gpu_in_use_and_a_build_that_does_not_start_are_said(
     section = seen(qtbot, hardware, show)
     texts = said(section)
     assert texts["NVIDIA H200"].endswith("Used by this build as CUDA0.")
-    assert texts["llama.cpp"] == "Built with CUDA, CPU; of the processor AVX2."
+    assert texts["llama.cpp"] == "Can use CUDA, device CUDA0; of the CPU's instruction sets it uses AVX2."
     assert texts["CUDA0, as llama.cpp sees it"] == "NVIDIA H200 · 150 GB, 149 GB free"
     section.refresh.setFocus()
     qtbot.keyClick(section.refresh, Qt.Key.Key_Space)

@@ -55,6 +55,13 @@ def test_an_unknown_term_is_a_sentence_with_what_is_near(shipped: Glossary) -> N
     assert len(raised.value.message) < 200
 
 
+def test_all_terms_can_be_had_by_alphabet(shipped: Glossary) -> None:
+    titles = [topic.title for topic in shipped.alphabetical]
+    assert titles == sorted(titles, key=str.casefold)
+    assert titles.index("KV cache") < titles.index("llama.cpp") < titles.index("LoRA")
+    assert set(shipped.alphabetical) == set(shipped.topics)
+
+
 def test_search_wants_every_word_and_puts_names_first(shipped: Glossary) -> None:
     assert shipped.search("") == shipped.topics
     found = shipped.search("CACHE")

@@ -92,7 +92,9 @@ def test_a_gpu_that_the_build_uses_is_named_as_llama_cpp_names_it() -> None:
 def test_an_idle_gpu_gets_the_commands_for_a_wheel_and_for_one_architecture() -> None:
     (use,) = judge_gpus(machine(H200), build("CPU"), "linux")
     assert use.loses
-    assert use.text.startswith("not used: this build has CPU; CUDA 13.0 would use it")
+    assert use.text.startswith(
+        "not used: this build runs on the CPU only; a build with CUDA 13.0 would use it (NVIDIA GPU"
+    )
     wheel, compiled = use.commands
     assert wheel == wheel_index(H200, "linux").command
     assert compiled.startswith('CMAKE_ARGS="-DGGML_CUDA=on -DCMAKE_CUDA_ARCHITECTURES=90" ')
@@ -105,7 +107,7 @@ def test_an_idle_gpu_gets_the_commands_for_a_wheel_and_for_one_architecture() ->
 def test_a_build_that_has_the_back_end_and_finds_nothing_says_what_may_be_wrong() -> None:
     (use,) = judge_gpus(machine(H200), build("CUDA", "CPU"), "linux")
     assert use.loses
-    assert "finds no such device" in use.text
+    assert use.text.startswith("not used: this build can use CUDA, but finds no such device. The driver may be too old")
     assert "CUDA_VISIBLE_DEVICES" in use.text
 
 
@@ -139,4 +141,24 @@ def test_texts_name_memory_driver_and_what_is_not_told() -> None:
         "NVIDIA H200 · 150 GB, 149 GB free · driver 580.65 · compute capability 9.0 · power: not permitted to this user"
     )
     assert gpu_text(Gpu("GPU", "unknown")) == "GPU · memory not known"
-    assert build_text(build("CUDA", "CPU")) == "built with CUDA, CPU; of the processor AVX2, FMA"
+
+
+@pytest.mark.parametrize(
+    ("backends", "devices", "text"),
+    [
+        (("CPU",), (), "runs on the CPU only"),
+        (("BLAS", "CPU"), (), "runs on the CPU only"),
+        (("CUDA", "CPU"), ("CUDA0",), "can use CUDA, device CUDA0"),
+        (("CUDA", "CPU"), ("CUDA0", "CUDA1"), "can use CUDA, devices CUDA0 and CUDA1"),
+        (("CUDA", "Vulkan", "CPU"), ("CUDA0", "CUDA1", "Vulkan0"),
+         "can use CUDA and Vulkan, devices CUDA0, CUDA1 and Vulkan0"),
+        (("MTL", "BLAS", "CPU"), ("MTL0",), "can use Metal, device MTL0"),
+        (("CUDA", "CPU"), (), "can use CUDA, but finds no device for that"),
+        ((), (), "has no back end and runs nothing"),
+    ],
+)  # fmt: skip
+def test_what_a_build_runs_on_is_a_sentence(backends: tuple[str, ...], devices: tuple[str, ...], text: str) -> None:
+    found = build(*backends, gpus=tuple(DeviceDescription(name, "GPU", "gpu") for name in devices))
+    assert build_text(found) == f"{text}; of the CPU's instruction sets it uses AVX2 and FMA"
+    assert build_text(replace(found, features=("NEON",))).endswith("it uses NEON")
+    assert build_text(replace(found, features=())) == text

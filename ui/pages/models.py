@@ -22,7 +22,7 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QMenu, QStackedW
 from ui import theme
 from ui.pages.models_choice import ChoicePane
 from ui.pages.models_details import DetailsDrawer
-from ui.pages.models_dialogs import MakeDialog, TokenDialog
+from ui.pages.models_dialogs import DiscardDialog, MakeDialog, TokenDialog
 from ui.pages.models_library import LibraryPane
 from ui.pages.models_results import ResultsPane
 from ui.state.models import ModelsState
@@ -150,7 +150,7 @@ class ModelsPage(QWidget):
         self.tray.cleared.connect(self.state.downloads.clear)
         self.notice.action_clicked.connect(self._on_notice_action)
         self.leftovers.action_clicked.connect(self.state.library.restore_leftovers)
-        self.leftovers.second_clicked.connect(self.state.library.discard_leftovers)
+        self.leftovers.second_clicked.connect(self._on_discard_clicked)
         self.leftovers.closed.connect(self._on_leftovers_closed)
 
     def _connect_state(self) -> None:
@@ -191,8 +191,15 @@ class ModelsPage(QWidget):
         if not text:
             self.leftovers.hide()
         elif text != self._closed_leftovers:
-            self.leftovers.show_message("info", text, "Restore", "Remove for good")
+            self.leftovers.show_message("info", text, "Restore", "Remove for good…")
             self.leftovers.setToolTip("\n".join(self.state.library.leftover_names))
+
+    def _on_discard_clicked(self) -> None:
+        library = self.state.library
+        question = library.discard_question()
+        dialog = DiscardDialog(question.title, question.names, question.consequence, self)
+        dialog.accepted.connect(lambda: library.discard_leftovers(question))
+        dialog.open()
 
     def _on_leftovers_closed(self) -> None:
         self._closed_leftovers = self.leftovers.text()

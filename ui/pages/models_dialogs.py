@@ -1,4 +1,4 @@
-"""The dialogs of the Models page: an access token for the Hub, and a new quantization of a file."""
+"""The dialogs of the Models page: an access token for the Hub, a new quantization, and a removal that is final."""
 
 from __future__ import annotations
 
@@ -145,6 +145,31 @@ class MakeDialog(QDialog):
     def _on_make_clicked(self) -> None:
         self._state.start()
         self.accept()
+
+
+class DiscardDialog(QDialog):
+    """Accepted only by the button that says what happens; Enter, Escape and closing the dialog keep everything."""
+
+    def __init__(self, title: str, names: str, consequence: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setWindowTitle("Remove for good")
+        box = _dialog_box(self, 440)
+        for text, role in ((title, "section"), (names, "dim"), (consequence, "")):
+            label = QLabel(text)
+            label.setTextFormat(Qt.TextFormat.PlainText)
+            label.setWordWrap(True)
+            if role:
+                theme.set_role(label, role)
+            box.addWidget(label)
+        self.setAccessibleDescription(f"{title} {names}. {consequence}")
+        self.remove, self.cancel = QPushButton("Remove for good"), QPushButton("Cancel")
+        theme.set_role(self.remove, "danger")
+        self.remove.clicked.connect(self.accept)
+        self.cancel.clicked.connect(self.reject)
+        box.addLayout(_button_row(None, self.cancel, self.remove))
+        self.cancel.setDefault(True)
+        self.cancel.setFocus()
 
 
 def _dialog_box(dialog: QDialog, width: int) -> QVBoxLayout:

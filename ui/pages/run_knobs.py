@@ -198,9 +198,7 @@ class KnobStrip(QWidget):
             Choice(OPEN_FILE, "Open a model file…"),
         )  # fmt: skip
         self.quantization.show_choices(choices.quantizations, values.quantization or choices.quantization)
-        spec_context = values.context_length or self._default_context()
-        contexts = [Choice(str(length), f"{length:,}") for length in choices.contexts]
-        self.context.show_choices(contexts, str(spec_context))
+        self._show_contexts(choices.contexts, self._state.context_length)
         self._show_modes(choices.modes, values.mode or "fast")
         self._show_adapters([Path(adapter.path).name for adapter in values.adapters])
         for control in (self.model, self.quantization, self.context, self.mode, self.more_modes, self.advanced):
@@ -222,9 +220,10 @@ class KnobStrip(QWidget):
     def _listed(self, model: str | None) -> str | None:
         return next((choice.key for choice in self._state.view.choices.models if choice.key == model), None)
 
-    def _default_context(self) -> int:
-        spec = self._state.planned_spec() if self._state.view.choices.models else None
-        return spec.engine.context_length if spec else 0
+    def _show_contexts(self, lengths: Sequence[int], current: int | None) -> None:
+        """What is set is listed even while the choices are still being read for it."""
+        listed = sorted({*lengths, *([current] if current else [])})
+        self.context.show_choices([Choice(str(length), f"{length:,}") for length in listed], str(current))
 
     def _show_modes(self, modes: Sequence[Choice], current: str) -> None:
         shown = [mode for mode in modes if mode.key in ("fast", "thoughtful")]

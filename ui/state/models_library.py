@@ -50,6 +50,16 @@ class LibraryRow:
         return words.parameters_text(self.file.parameters) or units.UNKNOWN
 
 
+@dataclass(frozen=True, slots=True)
+class DiscardQuestion:
+    """`deletions` are what goes when a person says yes, the rest are the words to ask with."""
+
+    deletions: tuple[Deletion, ...]
+    title: str
+    names: str
+    consequence: str
+
+
 class ModelsLibrary(QObject):
     """`said` carries (tone, sentence, key of an action or "", its word)."""
 
@@ -99,11 +109,9 @@ class ModelsLibrary(QObject):
         names = self.leftover_names
         if not names:
             return ""
-        shown, more = [words.shortened(name, LONGEST_NAME) for name in names[:SHOWN_NAMES]], len(names) - SHOWN_NAMES
-        told = ", ".join(shown) + (f" and {more} more" if more > 0 else "")
         size = units.bytes_text(sum(deletion.reclaimed_bytes for deletion in self._leftovers))
-        models = "1 deleted model" if len(names) == 1 else f"{len(names)} deleted models"
-        return f"{models} from an earlier session can be restored: {told}, {size}."
+        models = _deleted_models(len(names))
+        return f"{models} from an earlier session can be restored: {_listed(names)}, {size}."
 
     def is_verifying(self, key: str) -> bool:
         return key in self._verifying
@@ -174,13 +182,29 @@ class ModelsLibrary(QObject):
 
         self._tasks.run(work, lambda found: self._on_leftovers_restored(*found), self._on_failed)
 
-    def discard_leftovers(self) -> None:
-        """Removes for good what an earlier session deleted."""
-        left, self._leftovers = self._leftovers, ()
+    def discard_question(self) -> DiscardQuestion:
+        """What a person is to confirm before `discard_leftovers`."""
+        left, names = self._leftovers, self.leftover_names
+        count = sum(deletion.file_count for deletion in left)
+        size = units.bytes_text(sum(deletion.reclaimed_bytes for deletion in left))
+        goes = f"{count:,} {'file goes' if count == 1 else 'files go'} and {size} of disk space become free."
+        if not count:
+            goes = "Only links or entries of the list go; no disk space becomes free."
+        return DiscardQuestion(
+            left,
+            f"Remove {_deleted_models(len(names))} for good?",
+            _listed(names),
+            f"{goes} This cannot be undone.",
+        )
+
+    def discard_leftovers(self, question: DiscardQuestion) -> None:
+        """Removes for good what the question named, and nothing that came to the trash since."""
+        asked = question.deletions
+        self._leftovers = tuple(deletion for deletion in self._leftovers if deletion not in asked)
         self.changed.emit()
         self._tasks.run(
-            lambda: sum(deletion.empty() for deletion in left),
-            lambda freed: self._on_leftovers_discarded(left, freed),
+            lambda: sum(deletion.empty() for deletion in asked),
+            lambda freed: self._on_leftovers_discarded(asked, freed),
             self._on_failed,
         )
 
@@ -275,3 +299,13 @@ class ModelsLibrary(QObject):
 
     def _on_failed(self, error: WorkbenchError) -> None:
         self.said.emit("bad", error.message, "", "")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first names, cut in their middle, and how many more there are."""
+    shown, more = [words.shortened(name, LONGEST_NAME) for name in names[:SHOWN_NAMES]], len(names) - SHOWN_NAMES
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+
+
+def _deleted_models(count: int) -> str:
+    return f"{count:,} deleted model{'' if count == 1 else 's'}"

@@ -10,8 +10,9 @@ from typing import Any
 from PySide6.QtCore import QObject, Signal
 
 from ui.bridge import Bridge
-from ui.state import run_facts, run_knobs, run_problems
+from ui.state import run_facts, run_knobs, run_problems, run_stream
 from ui.state.run_figures import LiveFigures, of_record
+from ui.state.run_stream import Piece
 from ui.state.run_view import Figures, KnobChoices, KnobValues, Phase, Problem, Prompt, RunView, Turn
 from ui.tasks import Tasks
 from workbench.core import EngineState, RunHandle, Workbench
@@ -99,11 +100,20 @@ class RunState(QObject):
     def planned_spec(self, **changes: Any) -> RunSpec | None:
         """The spec of the next run, None when these knobs make none; `consequence` says why."""
         try:
-            return self._workbench.build_spec(
-                run_knobs.knobs_of(replace(self._view.values, **changes), run_knobs.PROBE)
-            )
+            return self._plan(**changes)
         except WorkbenchError:
             return None
+
+    def _plan(self, **changes: Any) -> RunSpec:
+        values = replace(self._view.values, **changes)
+        return self._workbench.build_spec(run_knobs.knobs_of(values, run_knobs.PROBE))
+
+    @property
+    def context_length(self) -> int | None:
+        """Of the next run, also while an adapter's file is gone; None when nothing can be planned."""
+        set_by_hand = self._view.values.context_length
+        spec = self.planned_spec(adapters=()) if set_by_hand is None and self._view.choices.models else None
+        return spec.engine.context_length if spec is not None else set_by_hand
 
     def consequence(self, **changes: Any) -> str:
         """What the next run pays for the knobs as they are, or for `changes` to them."""
@@ -315,8 +325,10 @@ class RunState(QObject):
 
     def _on_choices_read(self, choices: KnobChoices, and_warm: bool) -> None:
         self._update(choices=choices)
-        spec = self.planned_spec()
-        if spec is None:
+        try:
+            spec = self._plan()
+        except WorkbenchError as error:
+            self._on_choices_failed(error)
             return
         path = Path(spec.model.path)
         is_small = choices.is_demo or (path.is_file() and path.stat().st_size <= WARM_UP_TO_BYTES)
@@ -339,46 +351,42 @@ class RunState(QObject):
         if self._handle is None or self._live is None:
             return
         run_id = self._handle.run_id
-        pieces: list[tuple[str, str]] = []
+        pieces: list[Piece] = []
         for event in drained:
             if getattr(event, "run_id", None) == run_id:
                 self._take(event, self._live, pieces)
         if pieces:
-            self.tokens_arrived.emit(_joined(pieces))
+            self.tokens_arrived.emit(run_stream.joined(pieces))
         if self._handle is not None:
             self._refresh_figures(self._live)
         else:
             self._flush_terminal()
 
-    def _take(self, event: object, live: LiveFigures, pieces: list[tuple[str, str]]) -> None:
+    def _take(self, event: object, live: LiveFigures, pieces: list[Piece]) -> None:
         match event:
             case events.TokensReceived():
                 self._take_tokens(event, live, pieces)
-            case events.EngineLoading():
-                self._set_phase("loading", _loading_text(event))
             case events.EngineReady():
                 live.load = event.load
-                self._set_phase("prefill", "reading the prompt")
             case events.PassStarted():
                 live.start_pass(event.pass_index, event.t_ns, event.visible)
             case events.PromptPrepared():
                 self._take_prompt(event, live)
-            case events.PrefillStarted():
+            case events.PrefillStarted() | events.PrefillProgressed():
                 live.take_prefill(event)
-            case events.PrefillProgressed():
-                live.take_prefill(event)
-                self._set_phase("prefill", f"reading the prompt, {event.done_tokens:,} of {event.total_tokens:,}")
             case events.PassEnded():
-                if not live.passes[event.pass_index].visible and event.text.strip():
-                    pieces.append(("thinking", f"{event.purpose.capitalize()}:\n{event.text.strip()}\n\n"))
+                if not live.passes[event.pass_index].visible:
+                    pieces += run_stream.draft_of(event)
             case events.ContextShifted():
                 self._update(problem=run_problems.of_dropped(event.dropped))
             case events.TelemetryArrived():
                 live.samples.append(event.sample)
             case events.Finished() | events.Failed() | events.Cancelled():
                 self._end(event.record, live)
+        if (phase := run_stream.phase_of(event)) is not None:
+            self._set_phase(*phase)
 
-    def _take_tokens(self, event: events.TokensReceived, live: LiveFigures, pieces: list[tuple[str, str]]) -> None:
+    def _take_tokens(self, event: events.TokensReceived, live: LiveFigures, pieces: list[Piece]) -> None:
         is_first = not any(item.stamps for item in live.passes.values())
         live.take_tokens(event)
         if is_first:
@@ -386,8 +394,7 @@ class RunState(QObject):
         if not live.passes[event.pass_index].visible:
             self._set_phase("drafting", f"{sum(len(item.stamps) for item in live.passes.values()):,} tokens")
             return
-        for text, thinks in zip(event.texts, event.is_thinking, strict=True):
-            pieces.append(("thinking" if thinks else "answer", text))
+        pieces += run_stream.pieces_of(event)
         if event.is_thinking:
             self._set_phase("thinking" if event.is_thinking[-1] else "answering", "")
 
@@ -444,19 +451,3 @@ class RunState(QObject):
         if view != self._view:
             self._view = view
             self.changed.emit()
-
-
-def _joined(pieces: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Neighbours of the same part as one piece: one insertion into the document."""
-    joined: list[tuple[str, list[str]]] = []
-    for part, text in pieces:
-        if joined and joined[-1][0] == part:
-            joined[-1][1].append(text)
-        else:
-            joined.append((part, [text]))
-    return [(part, "".join(texts)) for part, texts in joined]
-
-
-def _loading_text(event: events.EngineLoading) -> str:
-    step = {"start": "starting the engine", "weights": "loading the model", "context": "making the context"}[event.step]
-    return step if event.fraction is None else f"{step}, {event.fraction:.0%}"

@@ -73,9 +73,12 @@ def read_adapter(workbench: Workbench, path: Path, values: KnobValues) -> Adapte
 
 
 def read_choices(workbench: Workbench, values: KnobValues) -> KnobChoices:
-    """Looks into folders and profiles: call it off the main thread. Raises WorkbenchError."""
+    """Looks into folders and profiles: call it off the main thread. Raises WorkbenchError.
+
+    Adapters are left aside: none of these depends on them, and a file that is gone would take all choices away.
+    """
     entries = workbench.library.list()
-    spec = workbench.build_spec(knobs_of(values, PROBE))
+    spec = workbench.build_spec(knobs_of(replace(values, adapters=()), PROBE))
     entry = next((item for item in entries if item.name == spec.model.name), None)
     trained = workbench.library.trained_context(spec.model)
     chosen = _described(workbench, entry, spec.model)
@@ -93,6 +96,10 @@ def read_choices(workbench: Workbench, values: KnobValues) -> KnobChoices:
         trained_context=trained,
         is_demo=bool(entry and entry.demo),
     )
+
+
+def lacks_adapter(values: KnobValues) -> bool:
+    return any(not Path(adapter.path).is_file() for adapter in values.adapters)
 
 
 def context_ladder(trained: int | None, current: int) -> tuple[int, ...]:
@@ -136,11 +143,16 @@ def _quantization(name: str, entry: ModelEntry | None, chosen: ModelFile | None)
 
 
 def consequence(workbench: Workbench, values: KnobValues, changes: dict[str, Any], load: LoadReport | None) -> str:
-    """What the next run pays for these changes, in a few words, before they are made."""
+    """What the next run pays for these changes, in a few words, before they are made.
+
+    Where an adapter's file is gone, `changes` are told without it, and no changes with what is wrong.
+    """
     try:
         new = workbench.build_spec(knobs_of(replace(values, **changes), PROBE))
         cost = workbench.explain_change(None, new)
     except WorkbenchError as error:
+        if changes and lacks_adapter(values):
+            return consequence(workbench, replace(values, adapters=()), changes, load)
         return error.message
     if cost.kind != "new_context":
         return cost.text

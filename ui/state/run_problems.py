@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-from ui.state.run_knobs import model_changes, short_count, smaller_context
+from ui.state.run_knobs import lacks_adapter, model_changes, short_count, smaller_context
 from ui.state.run_view import Attachment, KnobValues, Problem, RunView, Tone, Turn
 from workbench.runs.record import Dropped, RunRecord
 from workbench.runs.spec import Message, RunSpec
@@ -37,17 +36,13 @@ def of_error(code: str, message: str, detail: str | None, view: RunView, spec: R
         if length is not None:
             return Problem("bad", message, "smaller_context", f"Use {short_count(length)} context", detail)
         return Problem("bad", message, "demo_model", "Choose the demo model", detail)
-    if code in ADAPTER_CODES or (code == "model_not_found" and _lacks_adapter(view.values)):
+    if code in ADAPTER_CODES or (code == "model_not_found" and lacks_adapter(view.values)):
         text = "Run without it" if len(view.values.adapters) == 1 else "Run without adapters"
         return Problem("bad", message, "no_adapters", text, detail)
     if code in ("model_file_invalid", "model_not_found") and not view.choices.is_demo:
         return Problem("bad", message, "demo_model", "Choose the demo model", detail)
     can_retry = code not in ("spec_invalid", "profile_invalid", "model_file_invalid")
     return Problem("bad", message, "retry" if can_retry else "none", "Try again" if can_retry else None, detail)
-
-
-def _lacks_adapter(values: KnobValues) -> bool:
-    return any(not Path(adapter.path).is_file() for adapter in values.adapters)
 
 
 def of_dropped(dropped: Dropped) -> Problem:

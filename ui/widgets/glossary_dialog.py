@@ -1,4 +1,4 @@
-"""The glossary: all terms at the left, searched as one types, the chosen one at the right."""
+"""The glossary: all terms at the left by alphabet, searched as one types, the chosen one at the right."""
 
 from __future__ import annotations
 
@@ -97,7 +97,8 @@ class GlossaryDialog(QDialog):
         box.addLayout(foot)
 
     def _show_terms(self) -> None:
-        found = self._glossary.search(self.search.text())
+        asked = self.search.text().strip()
+        found = self._glossary.search(asked) if asked else self._glossary.alphabetical
         chosen = self._shown if self._shown in found else next(iter(found), None)
         self.terms.blockSignals(True)
         self.terms.clear()

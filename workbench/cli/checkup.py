@@ -117,7 +117,7 @@ def _build(hardware: Hardware) -> Iterator[Finding]:
         remedy = "Install llama-cpp-python again; the newest log in the log folder says more."
         yield Finding("build", "problem", hardware.problem or "llama.cpp does not start.", remedy)
         return
-    yield Finding("build", "fine", f"llama.cpp is {build_text(hardware.build)}")
+    yield Finding("build", "fine", f"llama.cpp {build_text(hardware.build)}")
     for device in hardware.build.devices:
         yield Finding("build", "fine", f"{device.name} ({device.kind}): {device_text(device)}")
     for use in hardware.uses:
@@ -150,10 +150,12 @@ def _disk(folder: Path) -> Finding:
 
 
 def _stores(workbench: Workbench) -> Iterator[Finding]:
-    yield Finding("history", "fine", f"{count_text(workbench.history.count())} runs in {workbench.paths.history_file}")
+    runs = _counted(workbench.history.count(), "run")
+    yield Finding("history", "fine", f"{runs} in {workbench.paths.history_file}")
     if workbench.interrupted_runs:
-        count = count_text(workbench.interrupted_runs)
-        yield Finding("history", "note", f"{count} runs were interrupted by a crash; their text so far is kept.")
+        was, its = ("was", "its") if workbench.interrupted_runs == 1 else ("were", "their")
+        runs = _counted(workbench.interrupted_runs, "run")
+        yield Finding("history", "note", f"{runs} {was} interrupted by a crash; {its} text so far is kept.")
     for sentence in workbench.settings.problems:
         yield Finding("settings", "problem", sentence, f"Look at {workbench.paths.settings_file}.")
     for kept in sorted(workbench.paths.data.glob("settings.json.broken-*")):
@@ -162,7 +164,7 @@ def _stores(workbench: Workbench) -> Iterator[Finding]:
     for problem in workbench.profiles.problems():
         yield Finding("profiles", "problem", problem.message, f"Mend or remove {problem.path}.")
     entries = workbench.library.list()
-    yield Finding("models", "fine", f"{count_text(len(entries))} models: {', '.join(item.name for item in entries)}")
+    yield Finding("models", "fine", f"{_counted(len(entries), 'model')}: {', '.join(item.name for item in entries)}")
     for sentence in workbench.library.problems:
         yield Finding("models", "problem", sentence, "Change the models folders in the settings.")
     left = workbench.library.trash.leftovers()
@@ -171,6 +173,10 @@ def _stores(workbench: Workbench) -> Iterator[Finding]:
     for entry in entries:
         if entry.problem is not None:
             yield Finding("models", "problem", f"{entry.name}: {entry.problem}", "Fetch the file again, or remove it.")
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count_text(count)} {thing}{'' if count == 1 else 's'}"
 
 
 def _price_choices(workbench: Workbench) -> Iterator[Finding]:

@@ -25,13 +25,13 @@ def glossary(term: Term = None, json: options.Json = False) -> None:
     if json:
         from workbench.cli.json_output import print_json
 
-        print_json(_plain(topic) if topic else [_plain(each) for each in known.topics])
+        print_json(_plain(topic) if topic else [_plain(each) for each in known.alphabetical])
     elif topic:
         _print_topic(topic)
     else:
         from workbench.cli.terminal import print_table
 
-        rows = [[topic.title, topic.short] for topic in known.topics]
+        rows = [[topic.title, topic.short] for topic in known.alphabetical]
         print_table(["term", "in a sentence"], rows, wrapped=frozenset({1}))
         typer.echo("One of them at length: workbench glossary TERM", err=True)
 

@@ -138,6 +138,11 @@ class Deletion:
         return self.record.reclaimed_bytes
 
     @property
+    def file_count(self) -> int:
+        """Contents that `empty` removes; asks the disk. A link is none: what it means stays, or is counted itself."""
+        return sum(_has_content(move) for move in self.record.moves)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         return self.record.notes
 
@@ -216,6 +221,10 @@ def _move_all(moves: Sequence[Move]) -> None:
                 move.keep.unlink(missing_ok=True)
             _remove_empty(move.target.parent)
         raise
+
+
+def _has_content(move: Move) -> bool:
+    return move.keep is not None or (os.path.lexists(move.target) and not os.path.islink(move.target))
 
 
 def _is_lost(move: Move) -> bool:

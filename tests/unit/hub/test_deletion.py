@@ -93,7 +93,7 @@ def test_all_parts_of_a_split_go_and_come_back(machine: Machine) -> None:
     library = machine.library()
     before = tree(machine.paths.models)
     deletion = library.trash.delete([file_of(library)])
-    assert deletion.reclaimed_bytes == 2 * 4096
+    assert (deletion.reclaimed_bytes, deletion.file_count) == (2 * 4096, 2)
     assert library.list() == []
     deletion.undo()
     assert tree(machine.paths.models) == before
@@ -117,6 +117,7 @@ def test_hub_file_goes_as_huggingface_hub_counts_it(machine: Machine, q4: Path) 
     before, library = tree(machine.hub), machine.library()
     deletion = library.trash.delete([file_of(library, q4.name)])
     assert deletion.reclaimed_bytes == used_bytes_of(strategy.expected_freed_size)
+    assert deletion.file_count == 1, "the link and its content are one file"
     assert {move.source for move in deletion.record.moves} == {link, blob} == {*strategy.files, *strategy.blobs}
     assert [file.quantization for file in library.list()[0].files] == ["Q8_0"]
     assert scan_cache_dir(machine.hub).warnings == []
@@ -141,12 +142,12 @@ def test_content_that_another_revision_uses_stays(machine: Machine, q4: Path) ->
     new = machine.cache_file(REPO, "b" * 40, q4.name, q4)
     library = machine.library()
     deletion = library.trash.delete([file_of(library)])
-    assert deletion.reclaimed_bytes == 0
+    assert (deletion.reclaimed_bytes, deletion.file_count) == (0, 0)
     assert "revision aaaaaaaa uses it too" in deletion.notes[0]
     assert (new.exists(), old.read_bytes()) == (False, q4.read_bytes())
     assert library.list()[0].files[0].revision == "a" * 40
     last = library.trash.delete([file_of(library)])
-    assert last.reclaimed_bytes == used_bytes(q4)
+    assert (last.reclaimed_bytes, last.file_count) == (used_bytes(q4), 1)
     last.undo()
     deletion.undo()
     assert new.read_bytes() == old.read_bytes() == q4.read_bytes()
@@ -172,7 +173,7 @@ def test_content_in_the_store_of_the_whole_cache_goes_with_its_last_user(machine
     size = used_bytes(payload)
     assert library.sha256_of(file_of(library)) == hashlib.sha256(q4.read_bytes()).hexdigest()
     deletion = library.trash.delete([file_of(library)])
-    assert (deletion.reclaimed_bytes, library.list()) == (size, [])
+    assert (deletion.reclaimed_bytes, deletion.file_count, library.list()) == (size, 1, [])
     deletion.undo()
     assert link.read_bytes() == q4.read_bytes()
     deletion = library.trash.delete([file_of(library)])
@@ -212,6 +213,7 @@ def test_hard_links_and_links_free_nothing(machine: Machine, q4: Path) -> None:
     deletion = library.trash.delete([file_of(library)])
     assert (deletion.reclaimed_bytes, q4.exists(), os.path.lexists(link)) == (0, True, False)
     assert "which it meant, stays" in deletion.notes[0]
+    assert deletion.file_count == 0
 
 
 def test_registered_file_is_only_taken_from_the_list(machine: Machine, q4: Path) -> None:
@@ -220,6 +222,7 @@ def test_registered_file_is_only_taken_from_the_list(machine: Machine, q4: Path)
     deletion = library.trash.delete([file_of(library)])
     assert (library.list(), q4.exists(), deletion.reclaimed_bytes) == ([], True, 0)
     assert "stays where it lies" in deletion.notes[0]
+    assert deletion.file_count == 0
     deletion.undo()
     assert file_of(library).origin == "registered"
 
