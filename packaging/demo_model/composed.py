@@ -90,8 +90,11 @@ def upper(pattern: str) -> str:
 
 
 def asked(rng: random.Random, question: str) -> str:
-    """The question, now and then with a word or two before it."""
-    if rng.random() < 0.6:
+    """The question, now and then with a word or two before it, or one that fits every story."""
+    chance = rng.random()
+    if chance < 0.2:
+        return str(rng.choice(content()["times"]["any_question"]))
+    if chance < 0.65:
         return question
     return f"{capitalized(rng.choice(content()['times']['asking']))} {question[0].lower()}{question[1:]}"
 
