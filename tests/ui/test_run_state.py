@@ -381,9 +381,13 @@ def test_a_run_of_the_history_whose_adapter_is_gone_brings_its_context_and_the_p
     state.load_run(record.id)
     qtbot.waitUntil(lambda: state.view.problem is not None, timeout=10_000)
     assert state.view.problem is not None
-    assert (state.view.problem.remedy, state.view.problem.action_text) == ("no_adapters", "Run without it")
+    assert (state.view.problem.remedy, state.view.problem.action_text) == ("no_adapters", "Take it out")
     assert state.context_length == 1000
     assert 1000 in state.view.choices.contexts
+    turns = state.view.turns
+    state.apply_remedy()
+    assert (state.view.values.adapters, state.view.problem, state.view.turns) == ((), None, turns)
+    assert not state.view.is_running, "the question waits in the composer"
 
 
 def test_the_other_mode_is_compared_on_the_same_question(qtbot: QtBot, state: RunState, engine: ScriptedEngine) -> None:

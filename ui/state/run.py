@@ -237,9 +237,10 @@ class RunState(QObject):
         if problem is None or self._view.is_running or problem.remedy in ("none", "show_prompt"):
             return
         self._update(problem=None, values=run_problems.mended(problem, self._view, self.planned_spec()))
-        if problem.remedy == "demo_model":
+        if problem.remedy == "demo_model" or not problem.asks_again:
             self._read_choices()
-        self.retry()
+        if problem.asks_again:
+            self.retry()
 
     def dismiss_problem(self) -> None:
         self._update(problem=None)
@@ -336,7 +337,8 @@ class RunState(QObject):
             self._workbench.warm(spec)
 
     def _on_choices_failed(self, error: WorkbenchError) -> None:
-        self._update(problem=run_problems.of_error(error.code, error.message, error.detail, self._view, None))
+        problem = run_problems.of_error(error.code, error.message, error.detail, self._view, None)
+        self._update(problem=run_problems.of_knobs(problem))
 
     def _on_last_run_read(self, records: list[RunRecord]) -> None:
         if records and self._previous is None and not self._figures.is_final:

@@ -88,6 +88,14 @@ def mended(problem: Problem, view: RunView, spec: RunSpec | None) -> KnobValues:
     return values
 
 
+def of_knobs(problem: Problem) -> Problem:
+    """The problem as that of knobs with which nothing was asked yet."""
+    text = problem.action_text
+    if problem.remedy == "no_adapters":
+        text = "Take it out" if text == "Run without it" else "Take them out"
+    return replace(problem, action_text=text, asks_again=False)
+
+
 def replayed(record: RunRecord) -> tuple[KnobValues, tuple[Turn, ...], str, Attachment | None]:
     """Knobs, earlier turns, question and attachment that make the same run again."""
     spec = record.spec

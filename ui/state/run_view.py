@@ -73,7 +73,10 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What went wrong or was left out, and the button that mends it."""
+    """What went wrong or was left out, and the button that mends it.
+
+    `asks_again` tells whether the question is then asked again; not where none was asked.
+    """
 
     tone: Tone
     text: str
@@ -81,6 +84,7 @@ class Problem:
     action_text: str | None = None
     detail: str | None = None
     context_length: int | None = None
+    asks_again: bool = True
 
 
 @dataclass(frozen=True, slots=True)
