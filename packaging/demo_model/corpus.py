@@ -19,16 +19,16 @@ from topics import Topics
 # Shares of the draws: at the start, and when everything is in. Copying is the quickest way to learn to look at the
 # prompt, on which sums and look-up rest.
 SHARES: dict[str, tuple[float, float]] = {
-    "arithmetic": (0.30, 0.37),
-    "topic": (0.16, 0.16),
-    "lookup": (0.16, 0.15),
-    "copy": (0.18, 0.04),
-    "talk": (0.04, 0.045),
-    "unknown": (0.04, 0.045),
+    "arithmetic": (0.30, 0.24),
+    "topic": (0.16, 0.12),
+    "lookup": (0.16, 0.22),
+    "copy": (0.18, 0.07),
+    "talk": (0.04, 0.03),
+    "unknown": (0.04, 0.03),
     "story": (0.0, 0.01),
     "sort": (0.04, 0.05),
-    "extract": (0.08, 0.07),
-    "summary": (0.04, 0.05),
+    "extract": (0.08, 0.13),
+    "summary": (0.04, 0.07),
     "turns": (0.0, 0.03),
 }
 

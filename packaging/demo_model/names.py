@@ -6,7 +6,7 @@ import random
 import re
 from functools import cache
 
-from dialogue import is_held_out, load_content
+from dialogue import CONTENT, is_held_out, load_content
 
 ONE_IN = 6
 INVENTED = ("starts", "middles", "ends")
@@ -18,7 +18,7 @@ CODAS = (*"lmnrstdkgbpz", "ck", "ll", "lm", "nd", "ng", "nn", "nt", "rd", "rk", 
 PROPER = ("places", "people", "programs", "projects", "models")
 # How often another word stands for a name in training. Without it, the model knew the few dozen trained teams and
 # models by heart and put them in the place of held-out ones.
-OTHER_WORD_SHARE = {"things": 0.25, "shops": 0.25, "teams": 0.45, "models": 0.45, "programs": 0.2, "projects": 0.2}
+OTHER_WORD_SHARE = {"things": 0.6, "shops": 0.6, "teams": 0.7, "models": 0.6, "programs": 0.5, "projects": 0.5}
 
 
 @cache
@@ -36,8 +36,10 @@ def everything_held_out() -> frozenset[str]:
 
 @cache
 def plain_words() -> tuple[str, ...]:
-    words = load_content("copying")["words"]
-    return tuple(word for word in words if word.lower() not in everything_held_out())
+    """Every longer word of the content files that is not held out."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(CONTENT.glob("*.toml")))
+    hidden = {word for name in everything_held_out() for word in (name, *name.split())}
+    return tuple(sorted(set(re.findall(r"\b[a-z]{4,12}\b", text)) - hidden))
 
 
 @cache
