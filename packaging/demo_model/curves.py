@@ -56,10 +56,8 @@ class Panel:
             parts.append(_text(self.x(tick), HEIGHT - BOTTOM + 16, f"{tick:g}", anchor="middle"))
         parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, self.x_title, anchor="middle"))
         labels = sorted((self.y(points[-1][1]), name) for name, points in self.lines.items() if points)
-        taken = -99.0
-        for y, name in labels:
-            taken = max(y, taken + 13)
-            parts.append(_text(WIDTH - RIGHT + 6, taken + 4, name, colour=self._colour(name)))
+        for (_, name), y in zip(labels, spread([y for y, _ in labels]), strict=True):
+            parts.append(_text(WIDTH - RIGHT + 6, y + 4, name, colour=self._colour(name)))
         for name, points in self.lines.items():
             path = "L".join(f"{self.x(x):.1f} {self.y(y):.1f}" for x, y in points)
             parts.append(f'<path d="M{path}" fill="none" stroke="{self._colour(name)}" stroke-width="2"/>')
@@ -67,6 +65,16 @@ class Panel:
 
     def _colour(self, name: str) -> str:
         return COLOURS[list(self.lines).index(name) % len(COLOURS)]
+
+
+def spread(heights: Sequence[float], apart: float = 13, lowest: float = HEIGHT - BOTTOM) -> list[float]:
+    """The sorted heights of labels, moved so far that none overlaps another or lies below the axis."""
+    placed: list[float] = []
+    for height in heights:
+        placed.append(max(height, placed[-1] + apart) if placed else height)
+    for index in range(len(placed) - 1, -1, -1):
+        placed[index] = min(placed[index], lowest - apart * (len(placed) - 1 - index))
+    return placed
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start", colour: str = "#777", weight: str = "normal") -> str:

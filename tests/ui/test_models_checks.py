@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import gguf
 import pytest
 from PySide6.QtGui import QTextTable
 from pytestqt.qtbot import QtBot
@@ -13,6 +16,8 @@ from ui.widgets.fact_sheet import FactSheet
 from workbench.errors import UserError
 from workbench.history.model_figures import CheckedPart, MemoryCheck
 from workbench.hub.speed import SpeedEstimate
+
+DEMO = Path(__file__).parents[2] / "assets" / "models" / "demo-F16.gguf"
 
 PLANNED = ("estimate", "curve")
 
@@ -46,7 +51,7 @@ def test_details_tell_metadata_and_the_newest_load_item_by_item(
     sections = show_demo(qtbot, models_state)
     facts = {row[0]: row[1:] for rows in sections.values() for row in rows}
     assert facts["Architecture"] == ("llama",)
-    assert facts["Vocabulary"] == ("3,072 tokens",)
+    assert facts["Vocabulary"] == (f"{len(gguf.GGUFReader(DEMO).fields['tokenizer.ggml.tokens'].contents()):,} tokens",)
     assert facts["KV cache"] == ("917 B", "920 B", "−0.3")
 
 

@@ -34,7 +34,7 @@ def test_texts_have_no_open_places_and_are_short() -> None:
     for dialogue in many(3, 4000, held_out=False) + many(4, 2000, held_out=True):
         question = dialogue.messages[-1][1]
         assert not re.search(r"[{}]|  |None", question + dialogue.answer), dialogue
-        assert 2 < len(question) < 260, question
+        assert 2 < len(question) < 320, question
         assert len(dialogue.thought) < 620, dialogue.thought
         assert dialogue.answer[0].isupper() or dialogue.answer[0].isdigit()
         assert not re.search(r"\b1 (?!more )\w+s\b", dialogue.answer.split(" = ")[-1]), dialogue.answer
