@@ -7,12 +7,13 @@ import random
 from functools import cache
 from typing import Any
 
-from dialogue import Dialogue, load_content
+from dialogue import Dialogue, capitalized, load_content
 from names import draw_name, invent, split_list
 
 KIND = "extract"
 THINKING_SHARE = 0.5
 INVENTED_SHARE = 0.5
+COMPOSED_SHARE = 0.4
 TEXT_FIELDS = ("name", "city", "team", "priority", "model", "method")
 # Fields whose values may have a fraction.
 MEASURED = ("ttft_ms", "tps")
@@ -52,13 +53,37 @@ def join_fields(rng: random.Random, fields: list[str]) -> str:
     return ", ".join(fields) if rng.random() < 0.3 else f"{', '.join(fields[:-1])} and {fields[-1]}"
 
 
+def compose(rng: random.Random, fields: list[str]) -> str:
+    """A sentence pattern from pieces, the fields in any order."""
+    found = content()["composed"]
+    pieces = [rng.choice(found["pieces"][field]).replace("{v}", f"{{{field}}}") for field in fields]
+    rng.shuffle(pieces)
+    text = str(rng.choice(found["openers"])) + str(rng.choice(found["joints"])).join(pieces)
+    return f"{text}." if rng.random() < 0.7 else text
+
+
+def bare(pattern: str) -> str:
+    return pattern.lower().rstrip(".")
+
+
+def draw_pattern(rng: random.Random, schema: dict[str, Any], held_out: bool) -> str:
+    """One of the schema's, or in training one put together that is none of the held-out ones."""
+    if held_out or rng.random() >= COMPOSED_SHARE:
+        return rng.choice(split_list(schema["patterns"], held_out))
+    hidden = {bare(pattern) for pattern in split_list(schema["patterns"], True)}
+    while bare(pattern := compose(rng, schema["fields"])) in hidden:
+        pass
+    return pattern
+
+
 def draw(rng: random.Random, *, held_out: bool, difficulty: float = 1.0) -> Dialogue:
     """The six schemas are equally likely; easy ones use the first three alone."""
     schemas = content()["schema"]
     schema = rng.choice(schemas if difficulty >= 0.3 else schemas[:3])
     values = {field: draw_value(rng, field, held_out) for field in schema["fields"]}
     thing = draw_name(rng, "things", held_out)
-    sentence = rng.choice(split_list(schema["patterns"], held_out)).format(thing=thing, **values)
+    pattern = draw_pattern(rng, schema, held_out)
+    sentence = capitalized(pattern).format(thing=thing, **values)
     *carriers, unseen = content()["carriers"]
     carrier = unseen if held_out else rng.choice(carriers)
     prompt = carrier.format(x=join_fields(rng, schema["fields"]), s=sentence)

@@ -37,6 +37,18 @@ def test_values_and_keys_stand_in_the_prompt(held_out: bool) -> None:
         assert len(prompt) < 200
 
 
+def test_composed_sentences_have_each_field_once_and_are_no_held_out_pattern() -> None:
+    rng = random.Random(6)
+    for schema in extraction.content()["schema"]:
+        hidden = {extraction.bare(pattern) for pattern in split_list(schema["patterns"], True)}
+        drawn = {extraction.draw_pattern(rng, schema, held_out=False) for _ in range(600)}
+        assert len(drawn) > 200
+        assert not hidden & {extraction.bare(pattern) for pattern in drawn}
+        for pattern in drawn:
+            assert all(pattern.count(f"{{{field}}}") == 1 for field in schema["fields"]), pattern
+            assert "{v}" not in pattern
+
+
 def test_grader_wants_values_and_types() -> None:
     for dialogue in draws(2, held_out=True, count=500):
         wanted = json.loads(dialogue.expected)
