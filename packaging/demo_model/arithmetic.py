@@ -12,7 +12,7 @@ from prices import Prices
 from word_problems import WordProblems
 
 # Of the draws in training; what is held out is drawn evenly.
-SHARES = {"sum": 0.28, "problem": 0.40, "days": 0.13, "price": 0.19}
+SHARES = {"sum": 0.26, "problem": 0.40, "days": 0.10, "price": 0.24}
 # Below this difficulty there are only pairs of short numbers: the steps of which all the rest consists.
 ONLY_PIECES_BELOW = 0.3
 

@@ -28,7 +28,7 @@ from corpus import Corpus
 from dialogue import Dialogue
 
 # Facts of a note and how much of the trained context they fill; measured for the recall curve.
-RECALL_FACTS = (4, 8, 16, 28, 40, 60, 80, 105, 130)
+RECALL_FACTS = (4, 8, 16, 28, 40, 60, 80, 100, 120)
 RECALL_DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 Figures = dict[str, Any]
@@ -67,7 +67,7 @@ class Evaluation:
         return figures
 
     def lookup(self) -> Figures:
-        """Notes of up to about 500 tokens."""
+        """Notes of up to 42 facts, about 640 tokens."""
         rng = self.rng("lookup")
         return self._graded([lookup.draw(rng, held_out=True) for _ in range(self.count)], lookup)
 

@@ -121,11 +121,11 @@ def write_gguf(
 
 
 def load_checkpoint(work: Path, name: str) -> tuple[Network, Tokenizer, int]:
-    """Network, vocabulary and the tokens it has been trained on, from the folder of a training run."""
+    """Network, vocabulary and all tokens it has been trained on, from the folder of a training run."""
     saved = torch.load(work / f"{name}.pt", map_location="cpu", weights_only=True)
     network = Network(SHAPES[name])
     network.load_state_dict(saved["network"])
-    return network, load_vocabulary(work / "tokenizer.json"), int(saved["tokens"])
+    return network, load_vocabulary(work / "tokenizer.json"), int(saved["earlier_tokens"] + saved["tokens"])
 
 
 def main() -> None:

@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from dialogue import Dialogue, load_content
+from dialogue import Dialogue, capitalized, load_content
 from names import draw_name, invent
 
 KIND = "lookup"
 THINKING_SHARE = 0.5
 MISSING_SHARE = 0.15
+# Training needs more of them: at the share above, nearly every missing fact was answered with a told one.
+TRAINED_MISSING_SHARE = 0.4
+# How often notes have at most 5, 8, 24 facts or the most. Short ones teach more in the same number of tokens.
+SIZE_WEIGHTS = (0, 5, 3, 2)
+TRAINED_SIZE_WEIGHTS = (4, 4, 3, 2)
 # Of the missing facts, how many have a note about the same name that tells something else.
 NEAR_MISS_SHARE = 0.4
 INVENTED_SHARE = 0.5
@@ -113,31 +118,32 @@ def lay_out(rng: random.Random, layout: str, sentences: list[str], facts: list[F
 
 def make(rng: random.Random, asked: Fact, is_told: bool, prompt: str) -> Dialogue:
     about = asked.say(asked.shape["about"])
+    # Whether and what the notes say is decided right after the name, where both have just been written.
     if is_told:
-        thought, answer = f"I look for {about}. The notes say {asked.value}.\n", asked.say(asked.shape["answer"])
+        thought, answer = f"I look for {about}: {asked.value}.\n", asked.say(asked.shape["answer"])
     else:
-        thought = f"I look for {about}. It is not there.\n"
-        answer = f"The notes {NOT_TOLD} {asked.say(asked.shape['missing'])}."
+        thought, answer = f"I look for {about}: not there.\n", f"{capitalized(about)}: the notes {NOT_TOLD}."
     expected = f"{asked.name}|{asked.value}" if is_told else asked.name
     return Dialogue(KIND, (("user", prompt),), rng.random() < THINKING_SHARE, thought, answer, expected)
 
 
 def most_facts(difficulty: float) -> int:
-    """6 at a difficulty of 0.2; at 1 it is 42, about 520 tokens."""
+    """6 at a difficulty of 0.2; at 1 it is 42, about 640 tokens."""
     return round(6 + 36 * (difficulty - 0.2) / 0.8) if difficulty > 0.2 else round(2 + 20 * difficulty)
 
 
 def draw(rng: random.Random, *, held_out: bool, difficulty: float = 1.0) -> Dialogue:
     """Notes of one to `most_facts` facts, half of them short; held out: the asked name, its value and its question."""
     most = most_facts(difficulty)
-    count = rng.randint(1, min(most, rng.choices((8, 24, most), (5, 3, 2))[0]))
+    size = rng.choices((5, 8, 24, most), SIZE_WEIGHTS if held_out else TRAINED_SIZE_WEIGHTS)[0]
+    count = rng.randint(1, min(most, size))
     shapes: list[dict[str, Any]] = content()["fact"]
     is_list = rng.random() < 0.15
     shape = shapes[0] if is_list or rng.random() < 0.1 else rng.choice(shapes)
     # Notes of one kind are the hard ones: only the name tells the facts apart. Long ones would run out of shops.
     kinds = [shape] if is_list else [shape, *rng.sample(shapes, rng.choice((0, 2, 4) if count <= 16 else (3, 5)))]
     asked = draw_fact(rng, shape, held_out=held_out)
-    is_told = rng.random() >= MISSING_SHARE
+    is_told = rng.random() >= (MISSING_SHARE if held_out else TRAINED_MISSING_SHARE)
     facts = draw_others(rng, asked, count - is_told, kinds, held_out)
     siblings = [other for other in shapes if other["names"] == shape["names"] and other is not shape]
     if not is_told and siblings and not is_list and rng.random() < NEAR_MISS_SHARE:
@@ -160,7 +166,7 @@ def draw(rng: random.Random, *, held_out: bool, difficulty: float = 1.0) -> Dial
 def draw_of_length(rng: random.Random, facts: int, depth: float, held_out: bool = True) -> Dialogue:
     """Notes of exactly `facts` facts without chatter, the question last; the asked one at `depth`, 0 first, 1 last.
 
-    A fact takes about 12 tokens: 40 facts make some 500, 160 make 1,870 to 2,060.
+    A fact takes about 14 tokens: 40 facts make some 610, 130 make 1,860 and at most 2,000.
     """
     shapes: list[dict[str, Any]] = content()["fact"]
     asked = draw_fact(rng, rng.choice(shapes), held_out=held_out)

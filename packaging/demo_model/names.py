@@ -16,6 +16,7 @@ VOWELS = (*"aaeeiioou", "ai", "ea", "ee", "ia", "io", "ou", "ue")
 CODAS = (*"lmnrstdkgbpz", "ck", "ll", "lm", "nd", "ng", "nn", "nt", "rd", "rk", "rn", "rt", "ss", "st", "tt", "v", "x")
 # Whose names are names: ordinary words, such as those of shops, are no secret.
 PROPER = ("places", "people", "programs", "projects", "models")
+BLENDED_SHARE = 0.4
 # How often another word stands for a name in training. Without it, the model knew the few dozen trained teams and
 # models by heart and put them in the place of held-out ones.
 OTHER_WORD_SHARE = {"things": 0.6, "shops": 0.6, "teams": 0.7, "models": 0.6, "programs": 0.5, "projects": 0.5}
@@ -63,10 +64,22 @@ def spelt(rng: random.Random) -> str:
     return (text + rng.choice(("", "", *"aeio"))).capitalize()
 
 
+def blended(rng: random.Random) -> str:
+    """The beginning of one plain word and the end of another: "Harquent"."""
+    first, second = rng.choices(plain_words(), k=2)
+    return (first[: rng.randint(1, len(first) - 1)] + second[rng.randint(1, len(second) - 2) :]).capitalize()
+
+
 def invent(rng: random.Random, held_out: bool) -> str:
-    """A name that nobody bears, held out or not by the same rule."""
+    """A name that nobody bears, held out or not by the same rule.
+
+    In training, many are blends: without them, tokens that occur in words alone were not copied when a name had them.
+    """
     while True:
-        name = assembled(rng) if rng.random() < 0.4 else spelt(rng)
+        if not held_out and rng.random() < BLENDED_SHARE:
+            name = blended(rng)
+        else:
+            name = assembled(rng) if rng.random() < 0.4 else spelt(rng)
         if is_held_out(name, ONE_IN) == held_out and (held_out or name.lower() not in everything_held_out()):
             return name
 

@@ -5,7 +5,8 @@
 
 The learning rate follows the tokens (warm-up, level, a long fall). Checkpoints go to `--work`; the same command
 continues after an interruption, and another number of tokens moves the end. `log-NAME.jsonl` there holds the losses
-and, every ten minutes, how many held-out dialogues of each kind would be answered word for word.
+and, every ten minutes, how many held-out dialogues of each kind would be answered word for word. `--start` begins with
+the weights of an earlier GGUF of the same shape instead of random ones.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from corpus import Corpus
+from corpus import EASY_SHARES, SHARES, Corpus
 from dialogue import Dialogue
 from export import write_gguf
 from held_out import draw_held_out
 from names import without_names
 from network import SHAPES, Network, parameter_count
 from rows import IGNORED, LONGEST_ROW, Batch, Rows, encode, pack
+from start import begin_with
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
@@ -126,19 +128,21 @@ class Training:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.limit = int(arguments.tokens)
         self.device = torch.device(arguments.device)
-        self.corpus = Corpus()
+        self.corpus = Corpus(EASY_SHARES if arguments.model == "demo-small" else SHARES)
         self.tokenizer = build_vocabulary(
-            self.corpus, arguments.work / "tokenizer.json", SHAPES[arguments.model].vocabulary
+            Corpus(), arguments.work / "tokenizer.json", SHAPES[arguments.model].vocabulary
         )
         self.network = Network(SHAPES[arguments.model]).to(self.device)
         self.optimizers = build_optimizers(self.network)
-        self.peaks = [optimizer.param_groups[0]["lr"] for optimizer in self.optimizers]
+        self.peaks = [arguments.rate * optimizer.param_groups[0]["lr"] for optimizer in self.optimizers]
         self.checkpoint = arguments.work / f"{arguments.model}.pt"
         self.log_path = arguments.work / f"log-{arguments.model}.jsonl"
-        self.step = self.tokens = 0
+        self.step = self.tokens = self.earlier_tokens = 0
         self.elapsed_s = 0.0
         if self.checkpoint.exists():
             self._resume()
+        elif arguments.start:
+            self.earlier_tokens = begin_with(arguments.start, self.network, self.tokenizer)
         self.rows = Rows(self.corpus, self.tokenizer, seed=arguments.seed + self.step)
         self.states_of: States = (
             torch.compile(self.network.states, dynamic=False) if arguments.compile else self.network.states
@@ -153,6 +157,7 @@ class Training:
             optimizer.load_state_dict(state)
             optimizer.param_groups[0]["weight_decay"] = decay
         self.step, self.tokens, self.elapsed_s = saved["step"], saved["tokens"], saved["elapsed_s"]
+        self.earlier_tokens = saved["earlier_tokens"]
 
     def save(self) -> None:
         state = {
@@ -160,6 +165,7 @@ class Training:
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "step": self.step,
             "tokens": self.tokens,
+            "earlier_tokens": self.earlier_tokens,
             "elapsed_s": self.elapsed_s,
         }
         save_atomically(self.checkpoint, state)
@@ -220,6 +226,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("model", choices=sorted(SHAPES))
     parser.add_argument("--tokens", type=float, default=45e6, help="tokens to train on in all")
     parser.add_argument("--work", type=Path, default=Path("build/demo_model"))
+    parser.add_argument("--start", type=Path, help="GGUF file of an earlier model of this shape to begin with")
+    parser.add_argument("--rate", type=float, default=1.0, help="factor on the learning rates")
     parser.add_argument("--out", type=Path, help="GGUF file to write at the end")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", default="cpu")
@@ -237,7 +245,8 @@ def main() -> None:
     print(f"{count:,} parameters, {training.tokens:,} of {training.limit:,} tokens done", flush=True)
     training.run()
     if arguments.out:
-        write_gguf(training.network, training.tokenizer, arguments.out, arguments.model, training.tokens)
+        tokens = training.earlier_tokens + training.tokens
+        write_gguf(training.network, training.tokenizer, arguments.out, arguments.model, tokens)
 
 
 if __name__ == "__main__":

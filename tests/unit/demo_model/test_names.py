@@ -7,7 +7,7 @@ import re
 from collections import Counter
 
 from dialogue import CONTENT, is_held_out, load_content
-from names import INVENTED, ONE_IN, draw_name, everything_held_out, invent, pool, split_list
+from names import INVENTED, ONE_IN, draw_name, everything_held_out, invent, plain_words, pool, split_list
 
 LISTS = [kind for kind in load_content("names") if kind not in INVENTED]
 
@@ -44,6 +44,15 @@ def test_invented_names_keep_to_their_side() -> None:
         assert not is_held_out(name, ONE_IN)
         assert name.lower() not in everything_held_out()
         assert is_held_out(invent(rng, True), ONE_IN)
+
+
+def test_blends_bring_parts_of_words_into_training_alone() -> None:
+    endings = {word[-4:] for word in plain_words()}
+    shares = []
+    for held_out in (False, True):
+        rng = random.Random(3)
+        shares.append(sum(invent(rng, held_out)[-4:].lower() in endings for _ in range(1000)) / 1000)
+    assert shares[0] > shares[1] + 0.15
 
 
 def test_drawn_names_come_from_the_wanted_side() -> None:
