@@ -17,7 +17,7 @@ THINKING_SHARE = 0.5
 MISSING_SHARE = 0.15
 # Training needs more of them: at the share above, nearly every missing fact was answered with a told one.
 TRAINED_MISSING_SHARE = 0.4
-# How often notes have at most 5, 8, 24 facts or the most. Short ones teach more in the same number of tokens.
+# How often notes have at most 5, 8, 24 facts or the most. Of short ones, more fit into as many tokens.
 SIZE_WEIGHTS = (0, 5, 3, 2)
 TRAINED_SIZE_WEIGHTS = (4, 4, 3, 2)
 # Of the missing facts, how many have a note about the same name that tells something else.

@@ -73,7 +73,7 @@ def blended(rng: random.Random) -> str:
 def invent(rng: random.Random, held_out: bool) -> str:
     """A name that nobody bears, held out or not by the same rule.
 
-    In training, many are blends: without them, tokens that occur in words alone were not copied when a name had them.
+    In training, many are blends, so that tokens which else occur in words alone are copied as parts of names too.
     """
     while True:
         if not held_out and rng.random() < BLENDED_SHARE:
