@@ -21,12 +21,12 @@ def content() -> dict[str, list[str]]:
 def draw_item(rng: random.Random, held_out: bool) -> str:
     """A number, a name, an invented word or, in training alone, a plain word."""
     chance = rng.random()
-    if chance < 0.4:
+    if chance < 0.3:
         return str(rng.randrange(10 ** rng.randint(1, 5)))
-    if chance < 0.6:
+    if chance < 0.7:
         name = invent(rng, held_out)
         return name if rng.random() < 0.5 else name.lower()
-    if chance < 0.75 or held_out:
+    if chance < 0.8 or held_out:
         return draw_name(rng, rng.choice(NAME_LISTS), held_out)
     return rng.choice(content()["words"])
 

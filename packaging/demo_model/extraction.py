@@ -14,6 +14,8 @@ KIND = "extract"
 THINKING_SHARE = 0.5
 INVENTED_SHARE = 0.5
 COMPOSED_SHARE = 0.4
+# Of the composed ones.
+ROW_SHARE = 0.15
 TEXT_FIELDS = ("name", "city", "team", "priority", "model", "method")
 # Fields whose values may have a fraction.
 MEASURED = ("ttft_ms", "tps")
@@ -53,8 +55,18 @@ def join_fields(rng: random.Random, fields: list[str]) -> str:
     return ", ".join(fields) if rng.random() < 0.3 else f"{', '.join(fields[:-1])} and {fields[-1]}"
 
 
+def row(rng: random.Random, fields: list[str]) -> str:
+    """The values in the order of the fields and nothing but a label before them."""
+    found = content()["composed"]["rows"]
+    values = [found["bare"].get(field, "{v}").replace("{v}", f"{{{field}}}") for field in fields]
+    text = str(rng.choice(found["labels"])) + str(rng.choice(found["separators"])).join(values)
+    return f"{text}." if rng.random() < 0.5 else text
+
+
 def compose(rng: random.Random, fields: list[str]) -> str:
-    """A sentence pattern from pieces, the fields in any order."""
+    """A sentence pattern from pieces, the fields in any order, or a bare row of them."""
+    if rng.random() < ROW_SHARE:
+        return row(rng, fields)
     found = content()["composed"]
     pieces = [rng.choice(found["pieces"][field]).replace("{v}", f"{{{field}}}") for field in fields]
     rng.shuffle(pieces)

@@ -25,6 +25,8 @@ NEAR_MISS_SHARE = 0.4
 INVENTED_SHARE = 0.5
 CAN_BE_INVENTED = ("places", "people", "programs", "projects")
 NOT_TOLD = "do not say"
+# In training, how many questions are put together.
+FRAMED_SHARE = 0.4
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,24 @@ def draw_chatter(rng: random.Random, facts: Iterable[Fact], held_out: bool) -> s
     return str(rng.choice(content()["chatter"]["sentences"])).format(**fill)
 
 
+def framed(rng: random.Random, shape: dict[str, Any]) -> str:
+    """A question in a frame that fits every kind, and that is not the held-out one."""
+    frames = content()["frames"]
+    while True:
+        if rng.random() < 0.5:
+            question = rng.choice(frames["about"]).format(about=shape["about"])
+        else:
+            question = rng.choice(frames["clause"]).format(clause=rng.choice(shape["clauses"]))
+        if question.lower() != shape["unseen_ask"].lower():
+            return capitalized(question)
+
+
 def word_question(rng: random.Random, asked: Fact, held_out: bool) -> str:
-    question = asked.say(asked.shape["unseen_ask"] if held_out else rng.choice(asked.shape["asks"]))
+    if held_out:
+        pattern = asked.shape["unseen_ask"]
+    else:
+        pattern = framed(rng, asked.shape) if rng.random() < FRAMED_SHARE else rng.choice(asked.shape["asks"])
+    question = asked.say(pattern)
     if not question.startswith(("I ", asked.name)) and rng.random() < 0.25:
         question = question[0].lower() + question[1:]
     return question.rstrip("?.") if rng.random() < 0.15 else question

@@ -7,7 +7,11 @@ import random
 import composed
 from columns import Operation, results_of, thought_of
 from dialogue import Dialogue, capitalized, load_content
+from names import any_noun
 from selection import THINKING_SHARE, are_held_out, draw_number, most_digits, part_of
+
+# In training, how often any words stand for what is bought.
+OTHER_NOUN_SHARE = 0.5
 
 
 def counted(number: int, noun: tuple[str, str]) -> str:
@@ -39,6 +43,8 @@ class Prices:
         self.things: list[tuple[str, str]] = [tuple(thing) for thing in content["things"]]
         self.units: list[tuple[str, str]] = [tuple(unit) for unit in content["units"]]
         self.wordings: dict[str, list[str]] = content["wordings"]
+        held_out = [word for thing in part_of(self.things, held_out=True) for text in thing for word in text.split()]
+        self.hidden = frozenset(held_out)
 
     def wording(self, rng: random.Random, shape: str, held_out: bool) -> str:
         """One of the list, or in training as often one put together that is none of the held-out ones."""
@@ -53,6 +59,8 @@ class Prices:
         shapes = ("one", "many") if difficulty < 0.5 else ("one", "many", "several")
         shape = rng.choice(shapes)
         thing = rng.choice(part_of(self.things, held_out=held_out))
+        if not held_out and rng.random() < OTHER_NOUN_SHARE:
+            thing = any_noun(rng, self.hidden)
         wording = self.wording(rng, shape, held_out)
         unit = rng.choice(self.units)
         while True:

@@ -25,7 +25,7 @@ from corpus import EASY_SHARES, SHARES, Corpus
 from dialogue import Dialogue
 from export import write_gguf
 from held_out import draw_held_out
-from names import without_names
+from names import know_pieces, without_names
 from network import SHAPES, Network, parameter_count
 from rows import IGNORED, LONGEST_ROW, Batch, Rows, encode, pack
 from start import begin_with
@@ -132,6 +132,7 @@ class Training:
         self.tokenizer = build_vocabulary(
             Corpus(), arguments.work / "tokenizer.json", SHAPES[arguments.model].vocabulary
         )
+        know_pieces(self.tokenizer.get_vocab())
         self.network = Network(SHAPES[arguments.model]).to(self.device)
         self.optimizers = build_optimizers(self.network)
         self.peaks = [arguments.rate * optimizer.param_groups[0]["lr"] for optimizer in self.optimizers]

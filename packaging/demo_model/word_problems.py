@@ -9,12 +9,15 @@ from typing import Any
 import composed
 from columns import Operation, results_of, thought_of
 from dialogue import Dialogue, capitalized, load_content
+from names import any_noun, invent
 from selection import THINKING_SHARE, are_held_out, draw_number, most_digits, part_of
 
 # Two-step problems are the aim; the single steps keep a small share of training.
 ONE_STEP_SHARE = 0.2
 # Of the stories in training, how many are put together from clauses where the theme allows it.
 COMPOSED_SHARE = 0.6
+# In training, how often any words stand for the owners and for what they have: the nouns are copied, not known.
+OTHER_NOUN_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,14 @@ class WordProblems:
         self.themes: list[dict[str, Any]] = content["themes"]
         self.common_stories: dict[str, list[str]] = content["stories"]
         self.stories = {held_out: self._stories(held_out) for held_out in (False, True)}
+        hidden: list[str] = []
+        for theme in self.themes:
+            hidden += part_of(self._owners(theme), held_out=True)
+            hidden += [noun for item in part_of(theme["items"], held_out=True) for noun in item]
+        self.hidden = frozenset(word for text in hidden for word in text.lower().split())
+
+    def _owners(self, theme: dict[str, Any]) -> list[str]:
+        return list(self.people) if theme["who"] == "people" else theme["who"]
 
     def _stories(self, held_out: bool) -> dict[str, list[Story]]:
         """The stories that may occur, by shape: each shape is drawn equally often."""
@@ -91,11 +102,14 @@ class WordProblems:
     def words(self, rng: random.Random, story: Story, held_out: bool) -> dict[str, str]:
         """Everything but the numbers that is filled into a story."""
         theme = story.theme
-        people = list(self.people) if theme["who"] == "people" else theme["who"]
-        who, other = rng.sample(part_of(people, held_out=held_out), 2)
+        who, other = rng.sample(part_of(self._owners(theme), held_out=held_out), 2)
         item = rng.choice(part_of(theme["items"], held_out=held_out))
+        if not held_out and rng.random() < OTHER_NOUN_SHARE:
+            item = list(any_noun(rng, self.hidden))
+        if not held_out and rng.random() < OTHER_NOUN_SHARE:
+            who, other = self.other_owners(rng, theme)
         box, sharer = (rng.choice([n for n in theme[key] if n != item]) for key in ("containers", "sharers"))
-        they = self.people.get(who, "it")
+        they = self.people.get(who) or (rng.choice(("she", "he")) if theme["who"] == "people" else "it")
         return {
             "who": who,
             "Who": capitalized(who),
@@ -112,6 +126,16 @@ class WordProblems:
             "gets": rng.choice(theme["gets"]),
             "loses": rng.choice(theme["loses"]),
         }
+
+    def other_owners(self, rng: random.Random, theme: dict[str, Any]) -> tuple[str, str]:
+        """Two that are on no list: invented persons, or the and any noun."""
+        while True:
+            if theme["who"] == "people":
+                first, second = invent(rng, held_out=False), invent(rng, held_out=False)
+            else:
+                first, second = (f"the {any_noun(rng, self.hidden)[0]}" for _ in range(2))
+            if first != second:
+                return first, second
 
     def draw(self, rng: random.Random, *, held_out: bool, difficulty: float = 1.0) -> Dialogue:
         story = self.draw_story(rng, held_out=held_out, difficulty=difficulty)

@@ -49,6 +49,15 @@ def test_composed_sentences_have_each_field_once_and_are_no_held_out_pattern() -
             assert "{v}" not in pattern
 
 
+def test_a_row_has_the_fields_in_the_order_of_the_schema() -> None:
+    rng = random.Random(7)
+    for schema in extraction.content()["schema"]:
+        for _ in range(200):
+            text = extraction.row(rng, schema["fields"])
+            places = [text.index(f"{{{field}}}") for field in schema["fields"]]
+            assert places == sorted(places), text
+
+
 def test_grader_wants_values_and_types() -> None:
     for dialogue in draws(2, held_out=True, count=500):
         wanted = json.loads(dialogue.expected)

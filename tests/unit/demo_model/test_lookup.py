@@ -74,6 +74,15 @@ def test_training_never_sees_a_held_out_name_or_question() -> None:
         assert not any(ask in text.lower() for ask in unseen), dialogue
 
 
+def test_framed_questions_name_what_is_asked_and_are_many() -> None:
+    rng = random.Random(9)
+    for shape in lookup.content()["fact"]:
+        drawn = {lookup.framed(rng, shape) for _ in range(500)}
+        assert len(drawn) > 60, shape["id"]
+        assert all(question.count("{x}") == 1 and question[0] in "{" + question[0].upper() for question in drawn)
+        assert shape["unseen_ask"] not in drawn
+
+
 def test_evaluation_asks_for_held_out_names_alone() -> None:
     trained = {name for shape in lookup.content()["fact"] for name in pool(shape["names"], False)}
     assert not trained & {d.expected.partition("|")[0] for d in draws(6, held_out=True)}

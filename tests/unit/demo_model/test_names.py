@@ -6,18 +6,31 @@ import random
 import re
 from collections import Counter
 
+import names
+import pytest
 from dialogue import CONTENT, is_held_out, load_content
-from names import INVENTED, ONE_IN, draw_name, everything_held_out, invent, plain_words, pool, split_list
+from names import (
+    INVENTED,
+    ONE_IN,
+    any_noun,
+    draw_name,
+    everything_held_out,
+    invent,
+    know_pieces,
+    plain_words,
+    pool,
+    split_list,
+)
 
 LISTS = [kind for kind in load_content("names") if kind not in INVENTED]
 
 
 def test_lists_are_long_enough_and_share_no_name() -> None:
-    names = load_content("names")
-    assert len(names["places"]) >= 150
-    assert len(names["people"]) >= 150
-    assert len(names["things"]) >= 80
-    counts = Counter(name.lower() for kind in LISTS for name in names[kind])
+    lists = load_content("names")
+    assert len(lists["places"]) >= 150
+    assert len(lists["people"]) >= 150
+    assert len(lists["things"]) >= 80
+    counts = Counter(name.lower() for kind in LISTS for name in lists[kind])
     assert [name for name, count in counts.items() if count > 1] == []
 
 
@@ -51,8 +64,34 @@ def test_blends_bring_parts_of_words_into_training_alone() -> None:
     shares = []
     for held_out in (False, True):
         rng = random.Random(3)
-        shares.append(sum(invent(rng, held_out)[-4:].lower() in endings for _ in range(1000)) / 1000)
-    assert shares[0] > shares[1] + 0.15
+        shares.append(sum(invent(rng, held_out)[-4:].lower() in endings for _ in range(3000)) / 3000)
+    assert shares[0] > shares[1] + 0.03
+
+
+def test_every_piece_of_a_known_vocabulary_comes_into_trained_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "_pieces", [])
+    know_pieces(["aster", "uch", "Bri", "\u0120to", "12", "x"])
+    rng = random.Random(4)
+    trained, held_out = ({invent(rng, side).lower() for _ in range(3000)} for side in (False, True))
+    for piece in ("aster", "uch", "bri"):
+        assert sum(piece in name for name in trained) > 100, piece
+    assert not any("aster" in name or "uch" in name for name in held_out)
+
+
+def test_a_noun_that_stands_for_another_is_never_a_hidden_one() -> None:
+    rng = random.Random(5)
+    nouns = [any_noun(rng, frozenset()) for _ in range(2000)]
+    often = Counter(word for singular, _ in nouns for word in singular.split()).most_common(1)[0][0]
+    assert all(plural == f"{singular}s" for singular, plural in nouns)
+    assert 0.2 < sum(" " in singular for singular, _ in nouns) / len(nouns) < 0.5
+    assert all(often not in any_noun(rng, frozenset([often]))[0].split() for _ in range(2000))
+
+
+def test_trained_shops_have_one_word_or_two() -> None:
+    rng = random.Random(6)
+    listed = pool("shops", False)
+    others = [name for name in (draw_name(rng, "shops", False) for _ in range(1000)) if name not in listed]
+    assert {len(name.split()) for name in others} == {1, 2}
 
 
 def test_drawn_names_come_from_the_wanted_side() -> None:

@@ -58,6 +58,29 @@ def test_names_and_things_are_either_trained_or_held_out(problems: WordProblems)
         assert not any(re.search(rf"\b{name.lower()}\b", text) for text in texts), name
 
 
+def test_held_out_things_stand_in_no_trained_story(problems: WordProblems) -> None:
+    rng = random.Random(4)
+    hidden, trained = (
+        {plural.lower() for theme in problems.themes for _, plural in part_of(theme["items"], held_out=side)}
+        for side in (True, False)
+    )
+    others = {plural for theme in problems.themes for _, plural in theme["containers"] + theme["sharers"]}
+    hidden -= others | {word for plural in trained for word in (plural, *plural.split())}
+    hidden -= {word for group in problems.stories[False].values() for s in group for word in s.text.lower().split()}
+    assert len(hidden) >= 8
+    texts = [problems.draw(rng, held_out=False).messages[-1][1].lower() for _ in range(3000)]
+    for name in hidden:
+        assert not any(re.search(rf"\b{name}\b", text) for text in texts), name
+
+
+def test_training_copies_nouns_that_are_on_no_list(problems: WordProblems) -> None:
+    rng = random.Random(5)
+    listed = [plural for theme in problems.themes for _, plural in theme["items"]]
+    texts = [problems.draw(rng, held_out=False).messages[-1][1].lower() for _ in range(500)]
+    unlisted = sum(not any(plural.lower() in text for plural in listed) for text in texts)
+    assert 0.3 < unlisted / len(texts) < 0.7
+
+
 def test_every_noun_pair_has_a_plural_of_its_own(problems: WordProblems) -> None:
     for theme in problems.themes:
         for singular, plural in theme["items"] + theme["containers"] + theme["sharers"]:
