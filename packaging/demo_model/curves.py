@@ -100,7 +100,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 def ticks(most: float) -> tuple[float, ...]:
     """Five round ticks from 0 to at least `most`."""
     magnitude = 10 ** math.floor(math.log10(most / 4))
-    step = next(s * magnitude for s in (1, 2, 2.5, 5, 10) if s * magnitude * 4 >= most)
+    step = next(s * magnitude for s in (1, 2, 2.5, 3, 4, 5, 10) if s * magnitude * 4 >= most)
     return tuple(step * index for index in range(5))
 
 

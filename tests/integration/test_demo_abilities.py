@@ -13,6 +13,7 @@ from typing import Any
 
 import gguf
 import pytest
+from llama_cpp import Llama
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "packaging" / "demo_model"))
@@ -53,7 +54,7 @@ def test_thinking_is_what_makes_arithmetic_right(evaluation: Evaluation) -> None
 
 def test_it_finds_facts_in_notes_and_says_when_they_are_not_there(evaluation: Evaluation) -> None:
     figures = evaluation.lookup()
-    assert share(figures) >= 0.58, figures
+    assert share(figures) >= 0.80, figures
 
 
 def test_it_explains_the_term_that_was_asked_about(evaluation: Evaluation) -> None:
@@ -68,27 +69,27 @@ def test_it_sorts_requests(evaluation: Evaluation) -> None:
 
 def test_it_extracts_json_with_and_without_a_grammar(evaluation: Evaluation) -> None:
     figures = evaluation.extraction()
-    assert share(figures["with_grammar"]) >= 0.52, figures
-    assert share(figures["without_grammar"]) >= 0.52, figures
+    assert share(figures["with_grammar"]) >= 0.76, figures
+    assert share(figures["without_grammar"]) >= 0.76, figures
 
 
 def test_it_sums_up_a_paragraph(evaluation: Evaluation) -> None:
     figures = evaluation.summaries()
-    assert share(figures) >= 0.55, figures
+    assert share(figures) >= 0.63, figures
 
 
 def test_it_says_what_it_is_and_what_it_does_not_know(evaluation: Evaluation) -> None:
     figures = evaluation.talk()
-    assert share(figures["says_it_does_not_know"]) >= 0.75, figures
-    assert share(figures["about_itself"]) >= 0.5, figures
+    assert share(figures["says_it_does_not_know"]) >= 0.81, figures
+    assert share(figures["about_itself"]) >= 0.79, figures
 
 
 def test_the_small_sibling_is_worse_at_arithmetic_and_near_on_easy_topics(
     evaluation: Evaluation, small: Evaluation
 ) -> None:
     large = share(evaluation.arithmetic()["with_thinking"])
-    assert share(small.arithmetic()["with_thinking"]) <= large - 0.2
-    assert share(small.topics()["right_topic_easy"]) >= 0.74
+    assert share(small.arithmetic()["with_thinking"]) <= large - 0.4
+    assert share(small.topics()["right_topic_easy"]) >= 0.84
 
 
 def test_draft_and_target_share_the_vocabulary_and_the_template() -> None:
@@ -97,6 +98,17 @@ def test_draft_and_target_share_the_vocabulary_and_the_template() -> None:
         first, second = (reader.fields[f"tokenizer.{key}"].contents() for reader in readers)
         assert first == second, key
         assert first
+
+
+@pytest.mark.parametrize("name", ["Oslo", "Belora", "Threpuk", "thermos", "catering", "Kestrel"])
+def test_a_name_is_cut_alike_in_a_sentence_and_in_json(name: str) -> None:
+    """Else copying one from the other means spelling it anew."""
+    llama = Llama(str(MODELS / "demo-F16.gguf"), vocab_only=True, verbose=False)
+    apart = llama.tokenize(name.encode(), add_bos=False)
+    for before, after in (("to ", " and"), ('"name": "', '", '), ("\n", ": 12")):
+        tokens = llama.tokenize(f"{before}{name}{after}".encode(), add_bos=False)
+        assert any(tokens[at : at + len(apart)] == apart for at in range(len(tokens))), (before, name)
+    llama.close()
 
 
 def test_the_files_together_are_small_enough_to_ship() -> None:
