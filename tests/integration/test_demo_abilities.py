@@ -13,13 +13,15 @@ from typing import Any
 
 import gguf
 import pytest
-from llama_cpp import Llama
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "packaging" / "demo_model"))
 
 from answers import Answers, quantized  # noqa: E402
 from evaluate import Evaluation  # noqa: E402
+
+from workbench.engine.weights import Weights  # noqa: E402
+from workbench.runs.spec import EngineOptions  # noqa: E402
 
 MODELS = ROOT / "assets" / "models"
 COUNT = 60
@@ -103,12 +105,13 @@ def test_draft_and_target_share_the_vocabulary_and_the_template() -> None:
 @pytest.mark.parametrize("name", ["Oslo", "Belora", "Threpuk", "thermos", "catering", "Kestrel"])
 def test_a_name_is_cut_alike_in_a_sentence_and_in_json(name: str) -> None:
     """Else copying one from the other means spelling it anew."""
-    llama = Llama(str(MODELS / "demo-F16.gguf"), vocab_only=True, verbose=False)
-    apart = llama.tokenize(name.encode(), add_bos=False)
+    weights = Weights.load(str(MODELS / "demo-F16.gguf"), EngineOptions(), 0, lambda _: True)
+    assert weights is not None
+    apart = weights.tokenize(name, add_special=False, parse_special=False)
     for before, after in (("to ", " and"), ('"name": "', '", '), ("\n", ": 12")):
-        tokens = llama.tokenize(f"{before}{name}{after}".encode(), add_bos=False)
+        tokens = weights.tokenize(f"{before}{name}{after}", add_special=False, parse_special=False)
         assert any(tokens[at : at + len(apart)] == apart for at in range(len(tokens))), (before, name)
-    llama.close()
+    weights.close()
 
 
 def test_the_files_together_are_small_enough_to_ship() -> None:
