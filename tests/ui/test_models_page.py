@@ -543,7 +543,7 @@ def test_nothing_is_cut_off_and_everything_has_a_name(qtbot: QtBot, program: Mai
                 qtbot.wait(40)
                 assert (program.width(), program.height()) == (width, height), "the page needs more room"
                 assert focusable_without_name(program) == []
-                # The status bar's figures change by a timer, and are laid out an event later.
+                # A busy machine does not always lay out everything in that time.
                 if cut_off(program):
                     qtbot.wait(400)
                 assert cut_off(program) == [], f"{width} x {height}, library {is_library}"
