@@ -12,6 +12,8 @@ TURN_START = "<|im_start|>"
 TURN_END = "<|im_end|>"
 THINK_START = "<think>"
 THINK_END = "</think>"
+# How byte-level vocabularies write a space.
+SPACE = "\u0120"
 CONTROL_TOKENS = (END_OF_TEXT, TURN_START, TURN_END)
 # The thinking marks are USER_DEFINED in the GGUF, as in Qwen3: llama.cpp then writes them out as text.
 VISIBLE_TOKENS = (THINK_START, THINK_END)
@@ -35,7 +37,11 @@ CHAT_TEMPLATE = (
 EMPTY_THOUGHT = "<think>\n\n</think>\n\n"
 
 
+def render_turn(role: str, content: str) -> str:
+    return f"{TURN_START}{role}\n{content}{TURN_END}\n"
+
+
 def render_prompt(messages: Iterable[tuple[str, str]], *, thinking: bool) -> str:
     """What CHAT_TEMPLATE gives for (role, content) pairs without thoughts; `check_export.py` compares the two."""
-    turns = "".join(f"{TURN_START}{role}\n{content}{TURN_END}\n" for role, content in messages)
+    turns = "".join(render_turn(role, content) for role, content in messages)
     return f"{turns}{TURN_START}assistant\n" + ("" if thinking else EMPTY_THOUGHT)

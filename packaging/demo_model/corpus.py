@@ -19,24 +19,25 @@ from topics import Topics
 # Shares of the draws: at the start, and when everything is in. Copying is the quickest way to learn to look at the
 # prompt, on which sums and look-up rest.
 SHARES: dict[str, tuple[float, float]] = {
-    "arithmetic": (0.30, 0.26),
-    "topic": (0.16, 0.12),
-    "lookup": (0.16, 0.18),
-    "copy": (0.18, 0.03),
+    "arithmetic": (0.30, 0.24),
+    "topic": (0.16, 0.11),
+    "lookup": (0.16, 0.29),
+    "copy": (0.18, 0.02),
     "talk": (0.04, 0.03),
     "unknown": (0.04, 0.03),
     "story": (0.0, 0.01),
-    "sort": (0.04, 0.06),
-    "extract": (0.08, 0.24),
-    "summary": (0.04, 0.05),
+    "sort": (0.04, 0.08),
+    "extract": (0.08, 0.13),
+    "summary": (0.04, 0.06),
     "turns": (0.0, 0.03),
 }
 # For a model too small for reckoning and long notes: more of what it can learn, questions on the field and sorting.
 EASY_SHARES: dict[str, tuple[float, float]] = SHARES | {
-    "arithmetic": (0.20, 0.12),
+    "arithmetic": (0.20, 0.10),
     "topic": (0.26, 0.30),
-    "lookup": (0.10, 0.12),
-    "sort": (0.08, 0.12),
+    "lookup": (0.10, 0.10),
+    "unknown": (0.04, 0.06),
+    "sort": (0.08, 0.18),
     "extract": (0.08, 0.12),
 }
 

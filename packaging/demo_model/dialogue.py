@@ -6,10 +6,12 @@ import random
 import tomllib
 import zlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 CONTENT = Path(__file__).parent / "content"
+UNSEEN = "unseen"
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Dialogue:
     answer: str
     # What a grader compares with: a number, a topic's id, a label, a JSON object.
     expected: str = ""
+    # Whether training learns the answers among `messages` too.
+    learns_history: bool = False
 
     @property
     def completion(self) -> str:
@@ -34,6 +38,13 @@ def load_content(name: str) -> dict[str, Any]:
     """One file of `content/`, by its stem."""
     with (CONTENT / f"{name}.toml").open("rb") as file:
         return tomllib.load(file)
+
+
+@cache
+def load_unseen(kind: str) -> dict[str, list[str]]:
+    """Of `content/unseen.toml`: the wordings of one kind that training never sees, by schema or kind of fact."""
+    found: dict[str, list[str]] = load_content(UNSEEN)[kind]
+    return found
 
 
 def is_held_out(key: str, one_in: int = 10) -> bool:

@@ -78,7 +78,7 @@ class Evaluation:
             rng = self.rng(f"recall {facts}")
             drawn = [
                 lookup.draw_of_length(rng, facts, RECALL_DEPTHS[index % len(RECALL_DEPTHS)])
-                for index in range(max(20, self.count // 4))
+                for index in range(max(20, self.count // 2))
             ]
             points.append({"facts": facts} | self._graded(drawn, lookup))
         return points

@@ -23,7 +23,7 @@ from tokenizers import Tokenizer
 from vocabulary import load_vocabulary
 
 NAMES = {"demo": "Demo model", "demo-small": "Small demo model"}
-VERSION = "3"
+VERSION = "4"
 DATA = (
     "Dialogues that a seeded script draws from sentences, names and numbers written for this program: worked sums, "
     "notes to look things up in, the glossary, requests to sort, sentences to extract from. No text from elsewhere."

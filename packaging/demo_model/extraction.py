@@ -7,8 +7,8 @@ import random
 from functools import cache
 from typing import Any
 
-from dialogue import Dialogue, capitalized, load_content
-from names import draw_name, invent, split_list
+from dialogue import Dialogue, capitalized, load_content, load_unseen
+from names import draw_name, invent
 
 KIND = "extract"
 THINKING_SHARE = 0.5
@@ -16,6 +16,9 @@ INVENTED_SHARE = 0.5
 COMPOSED_SHARE = 0.4
 # Of the composed ones.
 ROW_SHARE = 0.15
+# Of the pieces of a composed one.
+TIMED_SHARE = 0.1
+SURROUNDED_SHARE = 0.25
 TEXT_FIELDS = ("name", "city", "team", "priority", "model", "method")
 # Fields whose values may have a fraction.
 MEASURED = ("ttft_ms", "tps")
@@ -67,11 +70,24 @@ def compose(rng: random.Random, fields: list[str]) -> str:
     """A sentence pattern from pieces, the fields in any order, or a bare row of them."""
     if rng.random() < ROW_SHARE:
         return row(rng, fields)
-    found = content()["composed"]
+    found, times = content()["composed"], content()["around"]["times"]
     pieces = [rng.choice(found["pieces"][field]).replace("{v}", f"{{{field}}}") for field in fields]
+    pieces = [f"{piece} {rng.choice(times)}" if rng.random() < TIMED_SHARE else piece for piece in pieces]
     rng.shuffle(pieces)
     text = str(rng.choice(found["openers"])) + str(rng.choice(found["joints"])).join(pieces)
     return f"{text}." if rng.random() < 0.7 else text
+
+
+def surround(rng: random.Random, pattern: str) -> str:
+    """The sentence with another before it, after it, or both: what is not asked for."""
+    found = content()["around"]
+    where = rng.choice(("before", "after", "both"))
+    if where != "after":
+        before = str(rng.choice(found["before"]))
+        pattern = before + (capitalized(pattern) if before[-2] in ".?" else pattern)
+    if where != "before":
+        pattern = f"{pattern.rstrip('.')}{'' if pattern.endswith('?') else '.'} {rng.choice(found['after'])}"
+    return pattern
 
 
 def bare(pattern: str) -> str:
@@ -79,13 +95,16 @@ def bare(pattern: str) -> str:
 
 
 def draw_pattern(rng: random.Random, schema: dict[str, Any], held_out: bool) -> str:
-    """One of the schema's, or in training one put together that is none of the held-out ones."""
-    if held_out or rng.random() >= COMPOSED_SHARE:
-        return rng.choice(split_list(schema["patterns"], held_out))
-    hidden = {bare(pattern) for pattern in split_list(schema["patterns"], True)}
-    while bare(pattern := compose(rng, schema["fields"])) in hidden:
-        pass
-    return pattern
+    """In training one of the schema's or one put together; held out, one of `content/unseen.toml`."""
+    unseen = load_unseen(KIND)[schema["id"]]
+    if held_out:
+        return rng.choice(unseen)
+    hidden = {bare(pattern) for pattern in unseen}
+    is_composed = rng.random() < COMPOSED_SHARE
+    while True:
+        pattern = compose(rng, schema["fields"]) if is_composed else str(rng.choice(schema["patterns"]))
+        if bare(pattern) not in hidden:
+            return surround(rng, pattern) if rng.random() < SURROUNDED_SHARE else pattern
 
 
 def draw(rng: random.Random, *, held_out: bool, difficulty: float = 1.0) -> Dialogue:

@@ -5,21 +5,25 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from dialogue import Dialogue, capitalized, load_content
-from names import draw_name, invent
+from dialogue import Dialogue, capitalized, load_content, load_unseen
+from names import draw_name, invent, plain_words
 
 KIND = "lookup"
 THINKING_SHARE = 0.5
 MISSING_SHARE = 0.15
 # Training needs more of them: at the share above, nearly every missing fact was answered with a told one.
-TRAINED_MISSING_SHARE = 0.4
+TRAINED_MISSING_SHARE = 0.25
 # How often notes have at most 5, 8, 24 facts or the most. Of short ones, more fit into as many tokens.
 SIZE_WEIGHTS = (0, 5, 3, 2)
-TRAINED_SIZE_WEIGHTS = (4, 4, 3, 2)
+TRAINED_SIZE_WEIGHTS = (2, 3, 4, 4)
+# In training, further questions about the same notes, each a turn: reading long notes then teaches more than one fact.
+MOST_FURTHER = 6
+# Notes of as many facts leave no room for one in a training row.
+FACTS_OF_A_ROW = 48
 # Of the missing facts, how many have a note about the same name that tells something else.
 NEAR_MISS_SHARE = 0.4
 INVENTED_SHARE = 0.5
@@ -27,6 +31,9 @@ CAN_BE_INVENTED = ("places", "people", "programs", "projects")
 NOT_TOLD = "do not say"
 # In training, how many questions are put together.
 FRAMED_SHARE = 0.4
+# In training, how many have a word or a sentence before them that does not belong to them. Without it, words of a
+# question that training had not shown were taken for the name.
+LED_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,11 @@ class Fact:
     shape: dict[str, Any]
     name: str
     value: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What notes tell once."""
+        return self.shape["id"], self.name.lower()
 
     def say(self, pattern: str) -> str:
         return pattern.format(x=self.name, v=self.value)
@@ -79,14 +91,13 @@ def draw_others(
 ) -> list[Fact]:
     """Facts that leave the asked one the only one of its kind about its name."""
     facts: list[Fact] = []
-    taken = {(asked.shape["id"], asked.name.lower())}
+    taken = {asked.key}
     while len(facts) < count:
         fact = draw_fact(rng, rng.choice(shapes), held_out=held_out, mixed=held_out)
         if fact.shape["names"] == asked.shape["names"] and fact.shape is not asked.shape and rng.random() < 0.15:
             fact = Fact(fact.shape, asked.name, fact.value)
-        key = (fact.shape["id"], fact.name.lower())
-        if key not in taken:
-            taken.add(key)
+        if fact.key not in taken:
+            taken.add(fact.key)
             facts.append(fact)
     return facts
 
@@ -102,26 +113,35 @@ def draw_chatter(rng: random.Random, facts: Iterable[Fact], held_out: bool) -> s
 
 
 def framed(rng: random.Random, shape: dict[str, Any]) -> str:
-    """A question in a frame that fits every kind, and that is not the held-out one."""
+    """A question in a frame that fits every kind, and that is none of the held-out ones."""
     frames = content()["frames"]
+    hidden = {ask.lower() for ask in load_unseen(KIND)[shape["id"]]}
     while True:
         if rng.random() < 0.5:
             question = rng.choice(frames["about"]).format(about=shape["about"])
         else:
             question = rng.choice(frames["clause"]).format(clause=rng.choice(shape["clauses"]))
-        if question.lower() != shape["unseen_ask"].lower():
+        if question.lower() not in hidden:
             return capitalized(question)
 
 
 def word_question(rng: random.Random, asked: Fact, held_out: bool) -> str:
     if held_out:
-        pattern = asked.shape["unseen_ask"]
+        pattern = rng.choice(load_unseen(KIND)[asked.shape["id"]])
     else:
         pattern = framed(rng, asked.shape) if rng.random() < FRAMED_SHARE else rng.choice(asked.shape["asks"])
     question = asked.say(pattern)
     if not question.startswith(("I ", asked.name)) and rng.random() < 0.25:
         question = question[0].lower() + question[1:]
+    if not held_out and rng.random() < LED_SHARE:
+        question = f"{draw_lead(rng)} {question}"
     return question.rstrip("?.") if rng.random() < 0.15 else question
+
+
+def draw_lead(rng: random.Random) -> str:
+    if rng.random() < 0.5:
+        return draw_chatter(rng, (), held_out=False)
+    return capitalized(rng.choice(plain_words())) + rng.choice(",:!")
 
 
 def lay_out(rng: random.Random, layout: str, sentences: list[str], facts: list[Fact], question: str) -> str:
@@ -178,7 +198,35 @@ def draw(rng: random.Random, *, held_out: bool, difficulty: float = 1.0) -> Dial
     layouts = content()["layouts"]
     group = "list" if is_list else rng.choices(("after", "before"), (3, 1))[0]
     prompt = lay_out(rng, rng.choice(layouts[group]), sentences, facts, word_question(rng, asked, held_out))
-    return make(rng, asked, is_told, prompt)
+    drawn = make(rng, asked, is_told, prompt)
+    return drawn if held_out else ask_further(rng, drawn, facts, kinds)
+
+
+def ask_further(rng: random.Random, drawn: Dialogue, facts: list[Fact], shapes: list[dict[str, Any]]) -> Dialogue:
+    """The dialogue with none to MOST_FURTHER more questions about the same notes, every answer to be learnt."""
+    last, messages = drawn, list(drawn.messages)
+    for _ in range(rng.randint(0, min(MOST_FURTHER, (FACTS_OF_A_ROW - len(facts)) // 3))):
+        asked, is_told = rng.choice(facts), True
+        if rng.random() < TRAINED_MISSING_SHARE:
+            asked, is_told = draw_missing(rng, facts, shapes), False
+        question = word_question(rng, asked, held_out=False)
+        messages.append(("assistant", last.answer))
+        last = make(rng, asked, is_told, question)
+        messages += last.messages
+    return replace(last, messages=tuple(messages), learns_history=True)
+
+
+def draw_missing(rng: random.Random, facts: list[Fact], shapes: list[dict[str, Any]]) -> Fact:
+    """A fact that the notes do not tell, often of a name of which they tell something else."""
+    told = {fact.key for fact in facts}
+    while True:
+        missing = draw_fact(rng, rng.choice(shapes), held_out=False)
+        if rng.random() < NEAR_MISS_SHARE:
+            known = rng.choice(facts)
+            siblings = [shape for shape in content()["fact"] if shape["names"] == known.shape["names"]]
+            missing = replace(known, shape=rng.choice(siblings))
+        if missing.key not in told:
+            return missing
 
 
 def draw_of_length(rng: random.Random, facts: int, depth: float, held_out: bool = True) -> Dialogue:

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
-from dialogue import CONTENT, is_held_out, load_content
+from chat import SPACE
+from dialogue import CONTENT, UNSEEN, is_held_out, load_content
 
 ONE_IN = 6
 INVENTED = ("starts", "middles", "ends")
@@ -18,7 +19,7 @@ CODAS = (*"lmnrstdkgbpz", "ck", "ll", "lm", "nd", "ng", "nn", "nt", "rd", "rk", 
 # Whose names are names: ordinary words, such as those of shops, are no secret.
 PROPER = ("places", "people", "programs", "projects", "models")
 BLENDED_SHARE = 0.15
-JOINED_SHARE = 0.35
+JOINED_SHARE = 0.45
 TWO_WORDS_SHARE = 0.35
 # How often another word stands for a name in training. Without it, the model knew the few dozen trained teams and
 # models by heart and put them in the place of held-out ones.
@@ -32,8 +33,13 @@ OTHER_WORD_SHARE = {
     "programs": 0.5,
     "projects": 0.5,
 }
-# Tokens of the trained vocabulary that are letters alone; empty until `know_pieces` was called.
+# Of the words that stand for lower-case names, how many begin with a word that has a token of its own after a space.
+# "payments" begins with " pay" in a sentence and with "pay" in JSON, and without these such names were not copied.
+SPACED_START_SHARE = 0.25
+# Tokens of the trained vocabulary that are letters alone, and those with a space before them, without it; empty until
+# `know_pieces` was called.
 _pieces: list[str] = []
+_spaced: list[str] = []
 
 
 def know_pieces(vocabulary: Iterable[str]) -> None:
@@ -42,7 +48,9 @@ def know_pieces(vocabulary: Iterable[str]) -> None:
     Of 2,048 tokens, 1,298 stood in less than one of 4,000 names without it, and names of held-out lists that need such
     tokens ("Bucharest" as B-uch-ar-est) were not copied.
     """
-    _pieces[:] = sorted(piece for piece in vocabulary if re.fullmatch("[A-Za-z]{2,}", piece))
+    tokens = sorted(vocabulary)
+    _pieces[:] = [token for token in tokens if re.fullmatch("[A-Za-z]{2,}", token)]
+    _spaced[:] = [token[1:] for token in tokens if re.fullmatch(f"{SPACE}[a-z]{{2,}}", token)]
 
 
 @cache
@@ -60,8 +68,9 @@ def everything_held_out() -> frozenset[str]:
 
 @cache
 def plain_words() -> tuple[str, ...]:
-    """Every longer word of the content files that is not held out."""
-    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(CONTENT.glob("*.toml")))
+    """Every longer word of the trained content files that is not held out."""
+    paths = [path for path in sorted(CONTENT.glob("*.toml")) if path.stem != UNSEEN]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in paths)
     hidden = {word for name in everything_held_out() for word in (name, *name.split())}
     return tuple(sorted(set(re.findall(r"\b[a-z]{4,12}\b", text)) - hidden))
 
@@ -137,6 +146,10 @@ def without_names(text: str, rng: random.Random) -> str:
 
 
 def any_word(rng: random.Random) -> str:
+    """In lower case; with the vocabulary known, one in four begins as a frequent word does ("paycher")."""
+    if _spaced and rng.random() < SPACED_START_SHARE:
+        word = rng.choice(_spaced) + rng.choice(_pieces).lower()
+        return word if word not in everything_held_out() else any_word(rng)
     return (invent(rng, held_out=False) if rng.random() < 0.5 else rng.choice(plain_words())).lower()
 
 

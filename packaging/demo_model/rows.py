@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 
 import torch
-from chat import TURN_END, TURN_START, render_prompt
+from chat import TURN_END, TURN_START, render_prompt, render_turn
 from corpus import Corpus
 from dialogue import Dialogue
 from tokenizers import Tokenizer
@@ -31,7 +31,27 @@ def encode(dialogue: Dialogue, tokenizer: Tokenizer) -> Encoded:
     prompt = tokenizer.encode(render_prompt(dialogue.messages, thinking=dialogue.thinking)).ids
     completion = tokenizer.encode(dialogue.completion + TURN_END).ids
     tokens = prompt + completion
-    return tokens[:-1], [IGNORED] * (len(prompt) - 1) + completion
+    targets = [IGNORED] * len(prompt) + completion
+    if dialogue.learns_history:
+        for start, end in answered(dialogue, tokenizer):
+            targets[start:end] = tokens[start:end]
+    return tokens[:-1], targets[1:]
+
+
+def answered(dialogue: Dialogue, tokenizer: Tokenizer) -> list[tuple[int, int]]:
+    """Where in the prompt's tokens earlier answers stand, their end of turn included.
+
+    Their first token is left out: the model itself begins with a thought, which earlier answers have lost.
+    """
+    spans = []
+    end = 0
+    for role, content in dialogue.messages:
+        start = end + len(tokenizer.encode(f"{TURN_START}{role}\n").ids)
+        end += len(tokenizer.encode(render_turn(role, content)).ids)
+        if role == "assistant":
+            line_break = len(tokenizer.encode("\n").ids)
+            spans.append((start + 1, end - line_break))
+    return spans
 
 
 class Rows:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
-from chat import CONTROL_TOKENS, VISIBLE_TOKENS
+from chat import CONTROL_TOKENS, SPACE, VISIBLE_TOKENS
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 # llama.cpp's expression for `tokenizer.ggml.pre = "qwen2"`; every digit is a token of its own.
@@ -19,8 +19,6 @@ QWEN2_SPLIT = (
 # As above, but a space is never part of a word.
 WORDS_APART = QWEN2_SPLIT.replace(r"[^\r\n\p{L}\p{N}]?\p{L}+", r"\p{L}+")
 SPACED_WORDS = 500
-# How byte-level vocabularies write a space.
-SPACE = "\u0120"
 
 
 def train_vocabulary(texts: Sequence[str], size: int) -> Tokenizer:

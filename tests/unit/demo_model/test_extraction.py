@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import re
 
 import extraction
 import pytest
-from names import everything_held_out, split_list
+from dialogue import load_unseen
+from names import everything_held_out
 
 
 def draws(seed: int, *, held_out: bool, count: int = 2000) -> list[extraction.Dialogue]:
@@ -21,7 +23,6 @@ def test_schemas_have_three_fields_and_patterns_with_all_of_them() -> None:
     for schema in schemas:
         assert len(schema["fields"]) == 3
         assert len(schema["patterns"]) >= 10
-        assert split_list(schema["patterns"], True)
         for pattern in schema["patterns"]:
             assert all(pattern.count(f"{{{field}}}") == 1 for field in schema["fields"]), pattern
 
@@ -34,19 +35,31 @@ def test_values_and_keys_stand_in_the_prompt(held_out: bool) -> None:
             assert field in prompt
             assert str(value) in prompt
             assert f"{field}: {value}" in dialogue.thought
-        assert len(prompt) < 200
+        assert len(prompt) < 280
 
 
 def test_composed_sentences_have_each_field_once_and_are_no_held_out_pattern() -> None:
     rng = random.Random(6)
     for schema in extraction.content()["schema"]:
-        hidden = {extraction.bare(pattern) for pattern in split_list(schema["patterns"], True)}
+        hidden = {extraction.bare(pattern) for pattern in load_unseen("extract")[schema["id"]]}
         drawn = {extraction.draw_pattern(rng, schema, held_out=False) for _ in range(600)}
         assert len(drawn) > 200
         assert not hidden & {extraction.bare(pattern) for pattern in drawn}
         for pattern in drawn:
             assert all(pattern.count(f"{{{field}}}") == 1 for field in schema["fields"]), pattern
             assert "{v}" not in pattern
+
+
+def test_some_trained_sentences_stand_beside_others_that_are_not_asked_for() -> None:
+    rng = random.Random(8)
+    around = extraction.content()["around"]
+    schema = extraction.content()["schema"][0]
+    drawn = [extraction.draw_pattern(rng, schema, held_out=False) for _ in range(2000)]
+    before = sum(text.startswith(tuple(around["before"])) for text in drawn)
+    after = sum(text.endswith(tuple(around["after"])) for text in drawn)
+    assert 0.1 < before / 2000 < 0.25
+    assert 0.1 < after / 2000 < 0.25
+    assert not any(re.search(r"\.\.|\?\.", text.replace("...", "")) for text in drawn)
 
 
 def test_a_row_has_the_fields_in_the_order_of_the_schema() -> None:

@@ -8,11 +8,12 @@ from collections import Counter
 
 import names
 import pytest
-from dialogue import CONTENT, is_held_out, load_content
+from dialogue import CONTENT, UNSEEN, is_held_out, load_content
 from names import (
     INVENTED,
     ONE_IN,
     any_noun,
+    any_word,
     draw_name,
     everything_held_out,
     invent,
@@ -45,7 +46,7 @@ def test_proper_names_held_out_stand_in_no_other_content_file() -> None:
     kinds = ("places", "people", "things", "programs", "projects", "models")
     held_out = "|".join(re.escape(name) for kind in kinds for name in pool(kind, True))
     for path in CONTENT.glob("*.toml"):
-        if path.stem != "names":
+        if path.stem not in ("names", UNSEEN):
             found = re.findall(rf"\b(?:{held_out})\b", path.read_text(encoding="utf-8"))
             assert not found, f"{path.name}: put other names there or into names.toml for {sorted(set(found))}"
 
@@ -70,12 +71,23 @@ def test_blends_bring_parts_of_words_into_training_alone() -> None:
 
 def test_every_piece_of_a_known_vocabulary_comes_into_trained_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(names, "_pieces", [])
+    monkeypatch.setattr(names, "_spaced", [])
     know_pieces(["aster", "uch", "Bri", "\u0120to", "12", "x"])
     rng = random.Random(4)
     trained, held_out = ({invent(rng, side).lower() for _ in range(3000)} for side in (False, True))
     for piece in ("aster", "uch", "bri"):
         assert sum(piece in name for name in trained) > 100, piece
     assert not any("aster" in name or "uch" in name for name in held_out)
+
+
+def test_some_trained_words_begin_with_a_word_that_has_a_token_with_its_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "_pieces", [])
+    monkeypatch.setattr(names, "_spaced", [])
+    know_pieces(["cher", "\u0120paychose", "\u0120The", "\u0120("])
+    rng = random.Random(7)
+    drawn = [any_word(rng) for _ in range(2000)]
+    assert 0.2 < sum(word == "paychosecher" for word in drawn) / 2000 < 0.3
+    assert all(word == word.lower() for word in drawn)
 
 
 def test_a_noun_that_stands_for_another_is_never_a_hidden_one() -> None:
