@@ -99,8 +99,13 @@ class Evaluation:
         }
 
     def sorting(self) -> Figures:
+        """Both questions that a router asks of a request, half of the exercises each."""
         rng = self.rng("sorting")
-        return self._graded([sorting.draw(rng, held_out=True) for _ in range(self.count)], sorting)
+        drawn = [sorting.draw(rng, held_out=True) for _ in range(self.count)]
+        texts = self.answers.ask(drawn)
+        hits = [sorting.is_right(d, text) for d, text in zip(drawn, texts, strict=True)]
+        of_label = [hit for d, hit in zip(drawn, hits, strict=True) if d.expected in sorting.LABELS]
+        return share(hits) | {"simple_or_complex": share(of_label), "misses": _misses(drawn, texts, hits)}
 
     def extraction(self) -> Figures:
         """The same sentences with and without a grammar that allows nothing but the asked object."""

@@ -11,6 +11,7 @@ from dialogue import Dialogue, capitalized, load_content
 from names import draw_name, pool, split_list
 
 KIND = "sort"
+LABELS = ("simple", "complex")
 THINKING_SHARE = 0.5
 LISTS = {"place": "places", "person": "people", "thing": "things", "team": "teams", "project": "projects"}
 
@@ -63,7 +64,7 @@ def draw(rng: random.Random, *, held_out: bool, difficulty: float = 1.0) -> Dial
     """
     del difficulty
     asks_intent = rng.random() < 0.5
-    wanted = rng.choice([intent["id"] for intent in content()["intent"]] if asks_intent else ["simple", "complex"])
+    wanted = rng.choice([intent["id"] for intent in content()["intent"]] if asks_intent else LABELS)
     fitting = [r for r in requests(held_out) if wanted in (r.intent, r.label)]
     request = rng.choice(fitting)
     *carriers, unseen = content()["carriers"]["intent" if asks_intent else "simple"]
