@@ -45,7 +45,7 @@ class Generation:
         self._stream = OutputStream(
             prompt.tags, starts_thinking=prompt.starts_thinking, stop=prompt.request.limits.stop
         )
-        # A grammar binds the answer, never the thinking before it.
+        # A grammar binds the answer, never the thinking before it or the blank lines between: models put them there.
         self._may_think_first = prompt.tags is not None and prompt.request.chat.thinking == "on"
         self._last_flush_ns = 0
         self._sent = 0
@@ -59,10 +59,14 @@ class Generation:
         if not self.sampler.has_grammar:
             return self.sampler.sample(context, index)
         part = self._stream.part
-        free = part is Part.THINKING or (part is Part.UNDECIDED and self._may_think_first)
-        if not free:
-            return self.sampler.sample_by_grammar(context, index)
-        return self.sampler.sample(context, index)
+        if part is Part.THINKING:
+            return self.sampler.sample(context, index)
+        if part is Part.AFTER or (part is Part.UNDECIDED and self._may_think_first):
+            return self.sampler.sample_before_answer(context, index, self._is_before_answer)
+        return self.sampler.sample_by_grammar(context, index)
+
+    def _is_before_answer(self, token: int) -> bool:
+        return not self._weights.is_end(token) and self._stream.is_before_answer(self._weights.piece(token))
 
     def accept(self, token: int, now_ns: int) -> FinishReason | None:
         """Takes a sampled token; the reason when it was the last one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from workbench.engine.llama import lib, schema_to_grammar
@@ -63,7 +63,18 @@ class Sampler:
         if self._has_penalties():
             # The free chain would remember a choice that the grammar then refuses.
             return int(lib.llama_sampler_sample(self._strict, context, index))
+        return self._unless_refused(self.sample(context, index), context, index)
+
+    def sample_before_answer(self, context: Any, index: int, is_before: Callable[[int], bool]) -> int:
+        """The free choice where `is_before` says that it still stands before the answer, else one by the grammar."""
         token = self.sample(context, index)
+        if is_before(token):
+            return token
+        if self._has_penalties():
+            return int(lib.llama_sampler_sample(self._strict, context, index))
+        return self._unless_refused(token, context, index)
+
+    def _unless_refused(self, token: int, context: Any, index: int) -> int:
         if self._grammar_allows(token):
             lib.llama_sampler_accept(self._grammar, token)
             return token

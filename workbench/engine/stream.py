@@ -10,6 +10,8 @@ from workbench.engine.chat import ThinkingTags
 
 # Whitespace and an opening tag take fewer tokens; an output that begins with more whitespace is an answer.
 _LONGEST_OPENING_TOKENS = 40
+# Tokens of whitespace between the thinking and an answer that a grammar binds; models write one or two.
+_MOST_SPACES_AFTER = 8
 
 
 class Part(Enum):
@@ -50,6 +52,7 @@ class OutputStream:
         self._skip_space = starts_thinking
         self.stopped = False
         self.thinking_tokens = 0
+        self._spaces_after = 0
         if tags is None:
             self.part = Part.ANSWER
         else:
@@ -59,6 +62,7 @@ class OutputStream:
         """`data` is the token's text in UTF-8, perhaps a part of a character."""
         text = self._decode(data)
         is_thinking = self.part is not Part.ANSWER
+        self._spaces_after += self.part is Part.AFTER
         if is_thinking:
             self.thinking_tokens += 1
         if self.part is Part.ANSWER and not self._held and not self._stop and not self._is_character_open:
@@ -90,6 +94,17 @@ class OutputStream:
             self._held[-1].open_text += tail
         self._sort_out()
         self._let_go(is_thinking=self.part in (Part.THINKING, Part.AFTER))
+
+    def is_before_answer(self, data: bytes) -> bool:
+        """Whether a token with this text, coming next, is whitespace or of the opening tag and begins no answer yet.
+
+        False for whitespace beyond what models write, so that nothing but an answer can follow.
+        """
+        text = (self._text() + data.decode("utf-8", "replace")).lstrip()
+        if self.part is Part.AFTER:
+            return not text and self._spaces_after < _MOST_SPACES_AFTER
+        assert self._tags is not None
+        return self.part is Part.UNDECIDED and (self._tags.open.startswith(text) or text.startswith(self._tags.open))
 
     def close_thinking(self) -> None:
         """The closing tag was put behind the output by force; the answer begins after it."""

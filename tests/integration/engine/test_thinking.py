@@ -7,6 +7,7 @@ import pytest
 from tests.fakes import tiny_models
 from tests.integration.engine.asking import Asker, request
 from workbench.engine import api
+from workbench.runs.spec import Sampling
 
 FORCED = 4  # "\n", "</think>", "\n", "\n" in the tiny vocabulary
 
@@ -93,12 +94,33 @@ def test_a_template_that_always_opens_the_tag_is_recognized_and_can_be_switched_
 
 def test_a_grammar_binds_the_answer_and_not_the_thinking(asker: Asker, models: Path) -> None:
     asker.load(models / "thinks.gguf")
-    from workbench.runs.spec import Sampling
-
     sampling = Sampling(temperature=0, grammar='root ::= "yes"')
     answer = asker.ask("Hi", thinking="on", thinking_budget=4, sampling=sampling, max_tokens=40)
     assert answer.thinking
     assert answer.text == "yes"
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.01])
+def test_a_grammar_leaves_the_blank_line_after_the_thinking_alone(
+    asker: Asker, models: Path, tmp_path: Path, penalty: float
+) -> None:
+    """Without it a model is put where training never was, and its answer suffers: here the chain would break."""
+    chain = ["<think>", b" first", "</think>", b"\n\n", b"So", b" that"]
+    asker.load(tiny_models.write_chain(tmp_path / "blank.gguf", chain, start="\n"))
+    sampling = Sampling(temperature=0, repeat_penalty=penalty, grammar='root ::= "So that" | "No"')
+    answer = asker.ask("Hi", thinking="on", sampling=sampling, max_tokens=40)
+    assert (answer.thinking, answer.text, answer.end.reason) == ("first", "So that", "stop")
+    assert len(answer.ids) == len(chain)
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.01])
+def test_a_grammar_binds_the_first_word_of_an_answer_without_thinking(
+    asker: Asker, models: Path, tmp_path: Path, penalty: float
+) -> None:
+    asker.load(tiny_models.write_chain(tmp_path / "at_once.gguf", [b"So", b" that"], start="\n"))
+    sampling = Sampling(temperature=0, repeat_penalty=penalty, grammar='root ::= "So that"')
+    answer = asker.ask("Hi", thinking="on", sampling=sampling, max_tokens=40)
+    assert (answer.thinking, answer.text, answer.end.reason) == ("", "So that", "stop")
 
 
 def test_the_demo_model_has_a_switch(asker: Asker, demo: Path) -> None:

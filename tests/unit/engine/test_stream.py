@@ -161,3 +161,27 @@ def test_every_token_comes_out_once_and_in_order_for_any_cut_of_the_bytes() -> N
         joined = "".join(p.text for p in pieces)
         # A token that holds the end of the thinking and the start of the answer counts as answer; no text is lost.
         assert joined == "was ist 4 × 4? ünd\nEs sind 16 😀 Äpfel. STO "
+
+
+def test_blank_lines_after_the_thinking_are_before_the_answer_but_not_without_end() -> None:
+    stream = OutputStream(THINK, starts_thinking=True)
+    stream.push(0, b"so</think>", 1)
+    assert stream.is_before_answer(b"\n\n")
+    assert not stream.is_before_answer(b"\n{")
+    for number in range(20):
+        stream.push(number, b"\n", 2 + number)
+    assert stream.part is Part.AFTER
+    assert not stream.is_before_answer(b"\n")
+
+
+def test_an_opening_tag_in_parts_is_before_the_answer_and_other_text_is_not() -> None:
+    stream = OutputStream(THINK, starts_thinking=False)
+    assert stream.is_before_answer(b"\n")
+    assert stream.is_before_answer(b"<think>")
+    stream.push(0, b"\n<th", 1)
+    assert stream.is_before_answer(b"ink>\nWell")
+    assert not stream.is_before_answer(b"ree>")
+    assert not stream.is_before_answer(b"\xf0\x9f")
+    stream.push(1, b"{", 2)
+    assert stream.part is Part.ANSWER
+    assert not stream.is_before_answer(b"\n")
