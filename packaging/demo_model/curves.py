@@ -98,14 +98,15 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def ticks(most: float) -> tuple[float, ...]:
-    """Five round ticks from 0 to at least `most`."""
-    magnitude = 10 ** math.floor(math.log10(most / 4))
-    step = next(s * magnitude for s in (1, 2, 2.5, 3, 4, 5, 10) if s * magnitude * 4 >= most)
-    return tuple(step * index for index in range(5))
+    """Five to seven round ticks from 0 to the least such value that is no less than `most`."""
+    magnitude = 10 ** math.floor(math.log10(most / 6))
+    steps = [factor * magnitude for factor in (1, 2, 2.5, 5, 10)]
+    _, count, step = min((step * count, count, step) for step in steps for count in (4, 5, 6) if step * count >= most)
+    return tuple(step * index for index in range(count + 1))
 
 
 def smooth(points: Points, share: float = 0.2) -> list[tuple[float, float]]:
-    """An exponential mean, since the loss of one half minute is noisy."""
+    """An exponential mean: the loss of half a minute and a share of two dozen dialogues are noisy."""
     smoothed: list[tuple[float, float]] = []
     for x, y in points:
         smoothed.append((x, y if not smoothed else smoothed[-1][1] + share * (y - smoothed[-1][1])))
@@ -124,10 +125,12 @@ def training_panels(work: Path) -> list[Panel]:
     for name, log in logs.items():
         told = [line for line in log if "held_out" in line]
         lines = {
-            kind: [(line["tokens"] / 1e6, 100 * line["held_out"][kind]["exact"]) for line in told]
+            kind: smooth([(line["tokens"] / 1e6, 100 * line["held_out"][kind]["exact"]) for line in told], 0.35)
             for kind in (told[0]["held_out"] if told else ())
         }
-        panels.append(Panel(f"{name}: held-out, word for word, %", title, lines, (0, 25, 50, 75, 100), x_ticks))
+        panels.append(
+            Panel(f"{name}: held-out, word for word, % (smoothed)", title, lines, (0, 25, 50, 75, 100), x_ticks)
+        )
     return panels
 
 

@@ -56,7 +56,7 @@ def test_thinking_is_what_makes_arithmetic_right(evaluation: Evaluation) -> None
 
 def test_it_finds_facts_in_notes_and_says_when_they_are_not_there(evaluation: Evaluation) -> None:
     figures = evaluation.lookup()
-    assert share(figures) >= 0.66, figures
+    assert share(figures) >= 0.80, figures
 
 
 def test_it_explains_the_term_that_was_asked_about(evaluation: Evaluation) -> None:
@@ -71,13 +71,13 @@ def test_it_sorts_requests(evaluation: Evaluation) -> None:
 
 def test_it_extracts_json_with_and_without_a_grammar(evaluation: Evaluation) -> None:
     figures = evaluation.extraction()
-    assert share(figures["with_grammar"]) >= 0.72, figures
-    assert share(figures["without_grammar"]) >= 0.72, figures
+    assert share(figures["with_grammar"]) >= 0.80, figures
+    assert share(figures["without_grammar"]) >= 0.80, figures
 
 
 def test_it_sums_up_a_paragraph(evaluation: Evaluation) -> None:
     figures = evaluation.summaries()
-    assert share(figures) >= 0.63, figures
+    assert share(figures) >= 0.73, figures
 
 
 def test_it_says_what_it_is_and_what_it_does_not_know(evaluation: Evaluation) -> None:
@@ -86,12 +86,13 @@ def test_it_says_what_it_is_and_what_it_does_not_know(evaluation: Evaluation) ->
     assert share(figures["about_itself"]) >= 0.79, figures
 
 
-def test_the_small_sibling_is_worse_at_arithmetic_and_near_on_easy_topics(
+def test_the_small_sibling_is_worse_where_it_is_hard_and_near_where_it_is_easy(
     evaluation: Evaluation, small: Evaluation
 ) -> None:
-    large = share(evaluation.arithmetic()["with_thinking"])
-    assert share(small.arithmetic()["with_thinking"]) <= large - 0.4
-    assert share(small.topics()["right_topic_easy"]) >= 0.84
+    assert share(small.arithmetic()["with_thinking"]) <= share(evaluation.arithmetic()["with_thinking"]) - 0.4
+    assert share(small.lookup()) <= share(evaluation.lookup()) - 0.08
+    assert share(small.topics()["right_topic_easy"]) >= 0.89
+    assert share(small.sorting()) >= 0.77
 
 
 def test_draft_and_target_share_the_vocabulary_and_the_template() -> None:
