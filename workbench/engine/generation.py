@@ -43,7 +43,10 @@ class Generation:
         self._weights, self._post = weights, post
         self._max_tokens = prompt.request.limits.max_tokens
         self._stream = OutputStream(
-            prompt.tags, starts_thinking=prompt.starts_thinking, stop=prompt.request.limits.stop
+            prompt.tags,
+            starts_thinking=prompt.starts_thinking,
+            stop=prompt.request.limits.stop,
+            is_answer_bound=sampler.has_grammar,
         )
         # A grammar binds the answer, never the thinking before it or the blank lines between: models put them there.
         self._may_think_first = prompt.tags is not None and prompt.request.chat.thinking == "on"
@@ -62,7 +65,10 @@ class Generation:
         if part is Part.THINKING:
             return self.sampler.sample(context, index)
         if part is Part.AFTER or (part is Part.UNDECIDED and self._may_think_first):
-            return self.sampler.sample_before_answer(context, index, self._is_before_answer)
+            token, is_before = self.sampler.sample_before_answer(context, index, self._is_before_answer)
+            if not is_before:
+                self._stream.begin_answer()
+            return token
         return self.sampler.sample_by_grammar(context, index)
 
     def _is_before_answer(self, token: int) -> bool:

@@ -57,7 +57,9 @@ class Sampler:
 
     def sample(self, context: Any, index: int) -> int:
         """The next token from output `index` of the last decode, free of the grammar."""
-        return int(lib.llama_sampler_sample(self._free, context, index))
+        token = int(lib.llama_sampler_sample(self._free, context, index))
+        self._remember_for_answer(token)
+        return token
 
     def sample_by_grammar(self, context: Any, index: int) -> int:
         if self._has_penalties():
@@ -65,14 +67,20 @@ class Sampler:
             return int(lib.llama_sampler_sample(self._strict, context, index))
         return self._unless_refused(self.sample(context, index), context, index)
 
-    def sample_before_answer(self, context: Any, index: int, is_before: Callable[[int], bool]) -> int:
-        """The free choice where `is_before` says that it still stands before the answer, else one by the grammar."""
-        token = self.sample(context, index)
+    def sample_before_answer(self, context: Any, index: int, is_before: Callable[[int], bool]) -> tuple[int, bool]:
+        """The free choice and True where `is_before` says that it stands before the answer, else one by the grammar."""
+        token = int(lib.llama_sampler_sample(self._free, context, index))
         if is_before(token):
-            return token
+            self._remember_for_answer(token)
+            return token, True
         if self._has_penalties():
-            return int(lib.llama_sampler_sample(self._strict, context, index))
-        return self._unless_refused(token, context, index)
+            return int(lib.llama_sampler_sample(self._strict, context, index)), False
+        return self._unless_refused(token, context, index), False
+
+    def _remember_for_answer(self, token: int) -> None:
+        """What was chosen freely counts for the repetition penalties of the answer too."""
+        if self._strict is not None and self._has_penalties():
+            lib.llama_sampler_accept(self._penalties(self._strict), token)
 
     def _unless_refused(self, token: int, context: Any, index: int) -> int:
         if self._grammar_allows(token):

@@ -42,8 +42,16 @@ class OutputStream:
     answer only: a blank line as stop string must not end a thinking part that nobody reads.
     """
 
-    def __init__(self, tags: ThinkingTags | None, *, starts_thinking: bool, stop: tuple[str, ...] = ()) -> None:
-        self._tags = tags
+    def __init__(
+        self,
+        tags: ThinkingTags | None,
+        *,
+        starts_thinking: bool,
+        stop: tuple[str, ...] = (),
+        is_answer_bound: bool = False,
+    ) -> None:
+        """`is_answer_bound`: a grammar decides on the answer from the first token after the thinking."""
+        self._tags, self._is_answer_bound = tags, is_answer_bound
         self._stop = tuple(text for text in stop if text)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._is_character_open = False
@@ -88,10 +96,7 @@ class OutputStream:
 
     def finish(self) -> None:
         """No more tokens: what was held back is text after all; half a character becomes U+FFFD."""
-        tail = self._decoder.decode(b"", True)
-        self._is_character_open = False
-        if tail and self._held:
-            self._held[-1].open_text += tail
+        self._close_character()
         self._sort_out()
         self._let_go(is_thinking=self.part in (Part.THINKING, Part.AFTER))
 
@@ -100,16 +105,36 @@ class OutputStream:
 
         False for whitespace beyond what models write, so that nothing but an answer can follow.
         """
-        text = (self._text() + data.decode("utf-8", "replace")).lstrip()
+        text = (self._text().encode() + self._decoder.getstate()[0] + data).lstrip()
         if self.part is Part.AFTER:
             return not text and self._spaces_after < _MOST_SPACES_AFTER
-        assert self._tags is not None
-        return self.part is Part.UNDECIDED and (self._tags.open.startswith(text) or text.startswith(self._tags.open))
+        if self.part is not Part.UNDECIDED or self._tags is None:
+            return False
+        opening = self._tags.open.encode()
+        return opening.startswith(text) or text.startswith(opening)
+
+    def begin_answer(self) -> None:
+        """The next token is of the answer: what was held as the beginning of a tag is not, nor is whitespace.
+
+        For an answer that a grammar binds, whose text must be what the grammar has seen.
+        """
+        self._close_character()
+        if self.part is not Part.ANSWER:
+            self.thinking_tokens -= len(self._held)
+            self._release(len(self._text()), is_thinking=False, keep_text=False)
+            self.part = Part.ANSWER
 
     def close_thinking(self) -> None:
         """The closing tag was put behind the output by force; the answer begins after it."""
+        self._close_character()
         self._let_go(is_thinking=True)
         self.part = Part.AFTER
+
+    def _close_character(self) -> None:
+        tail = self._decoder.decode(b"", True)
+        self._is_character_open = False
+        if tail and self._held:
+            self._held[-1].open_text += tail
 
     def _let_go(self, *, is_thinking: bool) -> None:
         self._release(len(self._text()), is_thinking=is_thinking)
@@ -153,6 +178,9 @@ class OutputStream:
         if at >= 0:
             self._release(at, is_thinking=True)
             self._release(len(self._tags.close), is_thinking=True, keep_text=False)
+            if self._is_answer_bound:
+                # The rest of the token that closed the thinking is nothing that the grammar has seen.
+                self._release(len(self._text()), is_thinking=True, keep_text=False)
             self.part = Part.AFTER
         else:
             self._release(len(text) - _overlap(text, (self._tags.close,)), is_thinking=True)

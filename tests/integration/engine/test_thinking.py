@@ -123,6 +123,25 @@ def test_a_grammar_binds_the_first_word_of_an_answer_without_thinking(
     assert (answer.thinking, answer.text, answer.end.reason) == ("", "So that", "stop")
 
 
+def test_a_bound_answer_has_nothing_of_a_tag_that_was_begun_and_left(
+    asker: Asker, models: Path, tmp_path: Path
+) -> None:
+    asker.load(tiny_models.write_chain(tmp_path / "left.gguf", [b"<th", b" yes"], start="\n"))
+    answer = asker.ask("Hi", thinking="on", sampling=Sampling(temperature=0, grammar='root ::= " yes"'), max_tokens=40)
+    assert (answer.thinking, answer.text) == ("", " yes")
+    assert len(answer.ids) == 2
+
+
+def test_words_of_the_thinking_count_for_the_penalties_of_a_bound_answer(
+    asker: Asker, models: Path, tmp_path: Path
+) -> None:
+    asker.load(tiny_models.write_chain(tmp_path / "again.gguf", ["<think>", "A", "</think>"], start="\n"))
+    for penalty, wanted in ((0.0, "A"), (50.0, "B")):
+        sampling = Sampling(temperature=0, presence_penalty=penalty, grammar='root ::= "A" | "B"')
+        answer = asker.ask("Hi", thinking="on", sampling=sampling, max_tokens=40)
+        assert (answer.thinking, answer.text) == ("A", wanted)
+
+
 def test_the_demo_model_has_a_switch(asker: Asker, demo: Path) -> None:
     switch = asker.load(demo).thinking_switch
     assert (switch.kind, switch.open_tag, switch.close_tag) == ("enable_thinking", "<think>", "</think>")

@@ -185,3 +185,46 @@ def test_an_opening_tag_in_parts_is_before_the_answer_and_other_text_is_not() ->
     stream.push(1, b"{", 2)
     assert stream.part is Part.ANSWER
     assert not stream.is_before_answer(b"\n")
+
+
+def test_an_opening_tag_in_parts_of_a_character_is_before_the_answer() -> None:
+    stream = OutputStream(ThinkingTags("◁think▷", "◁/think▷", ""), starts_thinking=False)
+    first, rest = "◁".encode()[:2], "◁".encode()[2:] + b"think"
+    assert stream.is_before_answer(first)
+    stream.push(0, first, 1)
+    assert stream.is_before_answer(rest)
+    assert not stream.is_before_answer(b"\n")
+
+
+def test_what_only_began_as_a_tag_is_left_out_of_a_bound_answer() -> None:
+    stream = OutputStream(THINK, starts_thinking=False, is_answer_bound=True)
+    for number, data in enumerate((b"\n", b"<th", b"\xe2\x97")):
+        stream.push(number, data, number)
+    stream.begin_answer()
+    stream.push(3, b"<", 3)
+    stream.push(4, b"think>", 4)
+    stream.finish()
+    pieces = stream.take_ready()
+    assert [piece.token for piece in pieces] == [0, 1, 2, 3, 4]
+    assert texts(pieces) == ("", "<think>")
+    assert stream.thinking_tokens == 0
+
+
+@pytest.mark.parametrize(("bound", "answer"), [(False, "{{}"), (True, "{}")])
+def test_a_token_that_ends_the_thinking_brings_nothing_into_a_bound_answer(bound: bool, answer: str) -> None:
+    stream = OutputStream(THINK, starts_thinking=True, is_answer_bound=bound)
+    for number, data in enumerate((b"so</think", b">{", b"{", b"}")):
+        stream.push(number, data, number)
+        if number == 1 and bound:
+            stream.begin_answer()
+    stream.finish()
+    assert texts(stream.take_ready()) == ("so", answer)
+
+
+def test_half_a_character_before_the_forced_end_stays_in_the_thinking() -> None:
+    stream = OutputStream(THINK, starts_thinking=True)
+    stream.push(0, b"so \xf0\x9f", 0)
+    stream.close_thinking()
+    stream.push(1, b"{}", 1)
+    stream.finish()
+    assert texts(stream.take_ready()) == ("so \ufffd", "{}")
