@@ -25,7 +25,7 @@ import sorting
 import summaries
 from answers import Answers, quantized
 from corpus import Corpus
-from dialogue import Dialogue
+from dialogue import UNSEEN, Dialogue, load_content
 
 # Facts of a note and how much of the trained context they fill; measured for the recall curve.
 RECALL_FACTS = (4, 8, 16, 28, 40, 60, 80, 100, 120)
@@ -65,6 +65,16 @@ class Evaluation:
             hits = [arithmetic.is_right(d, text) for d, text in zip(drawn, texts, strict=True)]
             figures[name] = share(hits) | {"by_kind": by_subject(drawn, hits)}
         return figures
+
+    def free_arithmetic(self) -> Figures:
+        """The exercises of `content/unseen.toml`, with thinking: all of them, whatever the seed and the count."""
+        drawn = [
+            Dialogue(item["kind"], (("user", item["ask"]),), True, "", "", str(item["answer"]))
+            for item in load_content(UNSEEN)["arithmetic"]
+        ]
+        texts = self.answers.ask(drawn)
+        hits = [arithmetic.is_right(d, text) for d, text in zip(drawn, texts, strict=True)]
+        return share(hits) | {"by_kind": by_subject(drawn, hits)}
 
     def lookup(self) -> Figures:
         """Notes of up to 42 facts, about 640 tokens."""
@@ -142,6 +152,7 @@ class Evaluation:
     def all(self) -> Figures:
         return {
             "arithmetic": self.arithmetic(),
+            "free_arithmetic": self.free_arithmetic(),
             "lookup": self.lookup(),
             "topics": self.topics(),
             "sorting": self.sorting(),

@@ -182,3 +182,13 @@ def test_wordings_kept_for_the_evaluation_are_whole_and_unlike_what_is_trained()
                 assert as_typed(text) not in map(as_typed, wordings), text
                 like = max(wordings, key=lambda wording: likeness(text, wording))
                 assert kind == "lookup" or likeness(text, like) <= 0.88, (text, like)
+
+
+def test_free_exercises_in_arithmetic_are_of_every_kind_and_hold_their_numbers() -> None:
+    exercises = load(CONTENT / "unseen.toml")["arithmetic"]
+    assert {item["kind"] for item in exercises} == {"problem", "days", "price", "sum"}
+    assert len({as_typed(item["ask"]) for item in exercises}) == len(exercises)
+    for item in exercises:
+        assert isinstance(item["answer"], int), item
+        assert re.search(r"\d", item["ask"]), item
+        assert item["ask"][-1] == "?" or item["kind"] != "problem", item
